@@ -1,0 +1,1 @@
+"""The decision: which model, which strategy, how much compute. Read `router/allocator.py` first."""

@@ -1,0 +1,192 @@
+"""Allocator: from a query to a plan. Read this first.
+
+::
+
+    query -> features -> estimate (per arm: quality, cost, latency)
+          -> infeasible arms out (capabilities, caps, deadline, what the account has left)
+          -> policy's distribution over the rest, at the price
+          -> one draw, seeded by the query's id -> plan
+
+Pure but for the bundle, which is swapped whole. It never leaves a caller without a plan where any
+arm can serve: if the decision itself fails, the default arm is planned without a propensity, and the
+plan says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router.arm import Arm
+from router.budget import Budget
+from router.bundle import Bundle
+from router.draw import draw
+from router.errors import InvalidQuery, UnknownModel
+from router.estimate import Estimate, FloatArray
+from router.feasibility import Feasibility, Feasible, lack
+from router.menu import Menu
+from router.model_card import ModelCard
+from router.plan import Plan, Versions
+from router.policies import Choice, Policy
+from router.policies.fixed import Fixed
+from router.price import Price
+from router.query import Query
+from router.strategies.direct import Direct
+
+AUTO = "auto"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The decision card: a plan and everything it was chosen from, for people."""
+
+    plan: Plan
+    estimate: Estimate
+    distribution: FloatArray
+    feasible: Feasible
+
+
+@dataclass(slots=True)
+class Allocator:
+    """Decides for one configuration.
+
+    policies: by the name that a caller may ask for. auto: the policy behind ``model="auto"``. bundle:
+    features and predictors; assign a new one to swap it. cards: every configured model, on the menu
+    or not. default: the arm for when the decision fails.
+    """
+
+    menu: Menu
+    policies: Mapping[str, Policy]
+    auto: str
+    price: Price
+    bundle: Bundle
+    cards: Mapping[str, ModelCard]
+    default: Arm
+    configuration_hash: str
+    _feasibility: Feasibility = field(init=False)
+    _targets: dict[str, Arm] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._feasibility = Feasibility(self.menu)
+        models = {name: _direct(card) for name, card in self.cards.items()}
+        self._targets = models | {arm.id: arm for arm in self.menu}
+
+    @property
+    def targets(self) -> list[str]:
+        """All that a caller may name as its model."""
+        return list(dict.fromkeys([AUTO, *self.policies, *self._targets]))
+
+    def require(self, target: str) -> None:
+        """``UnknownModel`` where a caller may not name this."""
+        if target not in self.targets:
+            raise UnknownModel(target, self.targets)
+
+    def plan(self, query: Query, spendable_nano: int | None = None) -> Plan:
+        """The decision. spendable_nano: what the account has left, where that must bound the plan."""
+        policy = self._policy_of(query.target)
+        if policy is None:
+            return self._fixed(query, self._targets[query.target])
+        try:
+            return self._decide(query, *policy, spendable_nano).plan
+        except InvalidQuery:
+            raise
+        except Exception as error:  # whatever fails in a predictor, the caller is answered
+            _log.exception("decision failed; the default arm answers")
+            return self._fallback(query, error)
+
+    def card(self, query: Query, spendable_nano: int | None = None) -> Card:
+        """The decision with every candidate arm's estimate and why it was excluded."""
+        policy = self._policy_of(query.target)
+        if policy is None:
+            policy = "fixed", Fixed(self._menu_arm(query.target).id)
+        return self._decide(query, *policy, spendable_nano)
+
+    def prospects(self, plan: Plan) -> dict[str, tuple[float, float]]:
+        """Arm id -> (P(success), mean cost in USD), as the plan's estimate has them."""
+        estimate = plan.estimate
+        if estimate is None:
+            return {}
+        pairs = zip(estimate.quality.tolist(), estimate.cost_usd.tolist(), strict=True)
+        return dict(zip(self.menu.ids, pairs, strict=True))
+
+    def _policy_of(self, target: str) -> tuple[str, Policy] | None:
+        name = self.auto if target == AUTO else target
+        if name in self.policies:
+            return name, self.policies[name]
+        if target in self._targets:
+            return None
+        raise UnknownModel(target, self.targets)
+
+    def _menu_arm(self, target: str) -> Arm:
+        arm = self._targets[target]
+        if arm.id not in self.menu:
+            raise UnknownModel(target, self.targets)
+        return arm
+
+    def _decide(self, query: Query, name: str, policy: Policy, spendable_nano: int | None) -> Card:
+        bundle = self.bundle  # read once: a swap in between must not mix two
+        estimate = bundle.difficulty.estimate(bundle.extractor(query))
+        feasible = self._feasibility.check(
+            query, estimate, has_verifier=query.wishes.verifier is not None, spendable_nano=spendable_nano
+        )
+        choice = Choice(self.menu, estimate, feasible.mask, self.price, query.wishes.stakes)
+        distribution = policy.distribution(choice)
+        position = draw(distribution, query.id)
+        arm = self.menu.arms[position]
+        plan = Plan(
+            query.id,
+            arm,
+            plan_budget(query, arm),
+            self.price,
+            query.wishes.stakes,
+            self._versions(name, bundle),
+            estimate,
+            distribution,
+            float(distribution[position]),
+            feasible.excluded,
+        )
+        return Card(plan, estimate, distribution, feasible)
+
+    def _fixed(self, query: Query, arm: Arm) -> Plan:
+        _require(query, arm)
+        return self._undrawn(query, arm, "fixed", "the caller named it")
+
+    def _fallback(self, query: Query, error: Exception) -> Plan:
+        arm = next((arm for arm in (self.default, *self.menu) if not lack(query, arm)), self.default)
+        _require(query, arm)
+        return self._undrawn(query, arm, "default", f"the decision failed: {type(error).__name__}")
+
+    def _undrawn(self, query: Query, arm: Arm, policy: str, override: str) -> Plan:
+        return Plan(
+            query.id,
+            arm,
+            plan_budget(query, arm),
+            self.price,
+            query.wishes.stakes,
+            self._versions(policy, self.bundle),
+            override=override,
+        )
+
+    def _versions(self, policy: str, bundle: Bundle) -> Versions:
+        return Versions(policy, bundle.version, self.menu.hash, self.configuration_hash, bundle.extractor.hash)
+
+
+def plan_budget(query: Query, arm: Arm) -> Budget:
+    """The tightest of the arm's budget, the caller's wishes and the arm's worst case; its cost is what
+    the ledger reserves."""
+    worst = Budget(cost_nano=arm.worst_case(query).cost_nano)
+    return arm.budget.tightest(query.wishes.budget).tightest(worst)
+
+
+def _direct(card: ModelCard) -> Arm:
+    strategy = Direct(card.name)
+    return Arm(strategy.family, strategy, (card,), strategy.family)
+
+
+def _require(query: Query, arm: Arm) -> None:
+    lacks = lack(query, arm)
+    if lacks:
+        raise InvalidQuery(f"{arm.id!r} cannot serve this request: {lacks}.", "model")

@@ -1,0 +1,67 @@
+"""Arm: one thing a policy can choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router.budget import UNLIMITED, Budget
+from router.call import PROMPT_TOKENS_PER_MESSAGE, Call
+from router.model_card import ModelCard
+from router.query import Query
+from router.strategies import Strategy
+from router.usage import NOTHING, Usage
+
+TEMPLATE_TOKENS = 256
+"""Bound on what a strategy's own prompt template adds to the caller's messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A strategy with its parameters and models, under a stable id such as ``small/self_consistency@8``.
+
+    family: the id without its place on the compute ladder; arms of one family differ in ``compute``
+    only. An id is never reused with another meaning: ``description`` goes into the menu's hash.
+    """
+
+    id: str
+    strategy: Strategy
+    models: tuple[ModelCard, ...]
+    family: str
+    budget: Budget = field(default=UNLIMITED)
+
+    @property
+    def compute(self) -> float:
+        """Place on the family's compute ladder, >= 1."""
+        return self.strategy.compute
+
+    @property
+    def monotone(self) -> bool:
+        """Whether more compute cannot lower this family's quality."""
+        return self.strategy.traits.more_cannot_hurt
+
+    @property
+    def description(self) -> str:
+        """All that the id stands for, as text."""
+        return f"{self.id} = {self.strategy!r} within {self.budget}"
+
+    def worst_case(self, query: Query) -> Usage:
+        """The most that answering the query may spend: every call of the strategy's demand with the
+        longest prompt and reply. ``model_s`` is unknown and 0."""
+        cards: Mapping[str, ModelCard] = {card.name: card for card in self.models}
+        total = NOTHING
+        for name, calls in self.strategy.demand().items():
+            total += self._worst_call(query, cards[name], calls * query.n)
+        return total
+
+    def _worst_call(self, query: Query, card: ModelCard, calls: int) -> Usage:
+        completion = completion_cap(query, card)
+        call = Call(card.name, query.messages, completion, query.parameters)
+        prompt = min(call.prompt_token_bound + TEMPLATE_TOKENS + PROMPT_TOKENS_PER_MESSAGE, card.context_tokens)
+        cost = card.tariff.cost_nano(prompt, completion)
+        return Usage(calls, calls * prompt, calls * completion, calls * cost)
+
+
+def completion_cap(query: Query, card: ModelCard) -> int:
+    """The reply's token cap for this query on this model: the caller's wish within the model's cap."""
+    return min(query.max_completion_tokens or card.max_completion_tokens, card.max_completion_tokens)

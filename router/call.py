@@ -1,0 +1,92 @@
+"""Call and Completion: one upstream call and its reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from router.query import Message, text_of
+
+Purpose: TypeAlias = Literal["candidate", "judge"]
+
+PROMPT_TOKENS_PER_MESSAGE = 16
+"""Bound on what a chat template adds around one message."""
+PROMPT_TOKENS_PER_TEMPLATE = 64
+"""Bound on what a chat template adds once (default system prompts, start tokens)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to one model.
+
+    model: the configured name. parameters: further fields of OpenAI's body. template: the prompt
+    template that made the messages (``"direct"`` is the caller's own); with the query it names what
+    a replay looks up. purpose: what the tokens are spent on.
+    """
+
+    model: str
+    messages: Sequence[Message]
+    max_completion_tokens: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    template: str = "direct"
+    purpose: Purpose = "candidate"
+
+    @property
+    def prompt_token_bound(self) -> int:
+        """Upper bound on the prompt's tokens: a token of a byte-level vocabulary is at least a byte."""
+        text = sum(_bytes_of(message) + PROMPT_TOKENS_PER_MESSAGE for message in self.messages)
+        extra = sum(len(repr(self.parameters[key]).encode()) for key in _PROMPTING & self.parameters.keys())
+        return text + extra + PROMPT_TOKENS_PER_TEMPLATE
+
+
+_PROMPTING = {"tools", "functions", "response_format"}  # parameters that providers render into the prompt
+
+
+def _bytes_of(message: Message) -> int:
+    content = message.get("content")
+    if isinstance(content, str):
+        size = len(content) if content.isascii() else len(content.encode())
+        return size if len(message) == 2 else size + _rest_of(message)
+    return _rest_of(message) + len(text_of(message).encode())
+
+
+def _rest_of(message: Message) -> int:
+    return sum(len(repr(value).encode()) for key, value in message.items() if key not in ("role", "content"))
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's reply.
+
+    message: OpenAI's assistant message, whole (content, tool calls, refusal, ...). logprobs:
+    OpenAI's ``choices[].logprobs`` object. usage_details: fields of the upstream's usage besides the two
+    counts (cached, reasoning tokens).
+    """
+
+    message: Message
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    logprobs: Mapping[str, Any] | None = None
+    usage_details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The reply's text, empty for a pure tool call."""
+        return text_of(self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a streamed reply: OpenAI's ``choices[].delta`` and, with the last one, why it ended.
+
+    prompt_tokens, completion_tokens: running totals, where the upstream tells them on the way; they
+    bill a call that is cancelled.
+    """
+
+    delta: Mapping[str, Any]
+    finish_reason: str | None = None
+    logprobs: Mapping[str, Any] | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None

@@ -1,0 +1,70 @@
+"""Candidate, Verdict and Answer: what a strategy weighs and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from router.call import Completion
+from router.usage import NOTHING, Usage
+
+Ruling: TypeAlias = Literal["pass", "fail", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One possible answer.
+
+    extracted: the final answer without its reasoning, normalised for comparison; ``None`` where
+    nothing could be extracted. template: the prompt template that it came from.
+    """
+
+    completion: Completion
+    extracted: str | None
+    template: str = "direct"
+
+    @property
+    def text(self) -> str:
+        """The reply's whole text."""
+        return self.completion.text
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A verifier's word on one candidate.
+
+    reward: in [0, 1]; a pure check gives 0 or 1. ruling: ``unknown`` where the verifier could not
+    tell (it failed, or nothing could be extracted to check): never a pass. sound: a pass of this
+    verifier means that the answer is right, not only well-formed. usage: what the judging cost.
+    """
+
+    ruling: Ruling
+    reward: float
+    source: str
+    sound: bool = False
+    reason: str = ""
+    usage: Usage = NOTHING
+
+    @classmethod
+    def of(cls, passed: bool, source: str, *, sound: bool, reason: str = "") -> Verdict:
+        """The verdict of a check that either holds or not."""
+        return cls("pass" if passed else "fail", float(passed), source, sound, reason)
+
+    @classmethod
+    def unknown(cls, source: str, reason: str) -> Verdict:
+        """The verdict of a verifier that could not tell."""
+        return cls("unknown", 0.0, source, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a strategy returns: the chosen candidate, its verdict if it was judged, all candidates and
+    verdicts that were weighed (for whoever must judge how sure it is), and whether the strategy got
+    to its end (``complete``) or gave its best so far."""
+
+    candidate: Candidate
+    verdict: Verdict | None = None
+    weighed: Sequence[Candidate] = ()
+    verdicts: Sequence[Verdict | None] = ()
+    complete: bool = True

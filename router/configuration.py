@@ -1,0 +1,229 @@
+"""Configuration: one TOML file, checked whole at start. Nothing else is configured anywhere.
+
+Secrets never stand in it: upstream keys are read from the environment variables it names, callers'
+keys are given as their SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from router.errors import ConfigurationError
+
+BUILTIN = "builtin"
+"""The bundle that ships with the project."""
+
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """One table of the file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSection(Section):
+    """``[server]``: where the service listens and what it accepts."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    max_body_bytes: Positive = 4_000_000
+    max_choices: Positive = 16
+
+
+class StoreSection(Section):
+    """``[store]``: traces, outcomes and the ledger.
+
+    path is relative to the working directory. prompts: whole (needed to train on own traffic), their
+    SHA-256, or nothing. queue_operations: how many writes may wait before requests do.
+    """
+
+    path: Path = Path("state/effortwise.db")
+    synchronous: Literal["normal", "full"] = "normal"
+    prompts: Literal["whole", "hashed", "none"] = "whole"
+    queue_operations: Positive = 10_000
+
+
+class RegistrySection(Section):
+    """``[registry]``: the MLflow registry whose alias the service follows."""
+
+    tracking_uri: str = "sqlite:///state/mlflow.db"
+    model: str = "effortwise"
+    alias: str = "champion"
+    poll_s: float = Field(2.0, gt=0)
+    follow: bool = True
+
+
+class DecisionSection(Section):
+    """``[decision]``: how the arm is chosen when the caller does not name it."""
+
+    policy: str = "auto"
+    default_arm: str | None = None
+    price_per_usd: NonNegative = 0.0
+    price_per_s: NonNegative = 0.0
+    features: tuple[str, ...] = ("length", "structure", "ngrams")
+    embedding_model: Path | None = None
+    bundle: str | None = None
+
+
+class BackendSection(BaseModel):
+    """``[backends.<name>]``: a way to reach models; ``type`` names it, the other keys are its own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    type: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys besides ``type``."""
+        return dict(self.model_extra or {})
+
+
+class ModelSection(Section):
+    """``[models.<name>]``: a model and what it costs. A model without its price is an error."""
+
+    backend: str
+    upstream_model: str | None = None
+    usd_per_million_prompt_tokens: NonNegative
+    usd_per_million_completion_tokens: NonNegative
+    max_completion_tokens: Positive = 1024
+    context_tokens: Positive = 8192
+    tools: bool = False
+    logprobs: bool = False
+    response_format: bool = False
+
+
+class MenuSection(BaseModel):
+    """``[[menu]]``: arms of one strategy. The other keys are the strategy's options; a list where it
+    takes a number is a compute ladder, one arm per rung."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    strategy: str
+    models: tuple[str, ...] = ()
+    max_cost_usd: float | None = Field(None, ge=0)
+    max_s: float | None = Field(None, gt=0)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The strategy's options."""
+        return dict(self.model_extra or {})
+
+
+class PolicySection(BaseModel):
+    """``[policies.<name>]``: a policy under a name that a caller can ask for as its model."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    type: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The policy's options."""
+        return dict(self.model_extra or {})
+
+
+class AccountSection(Section):
+    """``[[accounts]]``: who may call, and what they may spend. Without any, everybody is ``default``."""
+
+    name: str = Field(min_length=1)
+    api_keys_sha256: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
+    allowance_usd: NonNegative | None = None
+    window: Literal["day", "month", "total"] = "month"
+
+
+class ResilienceSection(Section):
+    """``[resilience]``: retries of failed upstream calls, within the plan's budget."""
+
+    attempts: Positive = 3
+    first_wait_s: NonNegative = 0.2
+    max_wait_s: NonNegative = 5.0
+
+
+class Configuration(Section):
+    """The whole file. ``hash`` stands on every trace."""
+
+    server: ServerSection = ServerSection()
+    store: StoreSection = StoreSection()
+    registry: RegistrySection | None = None
+    decision: DecisionSection = DecisionSection()
+    resilience: ResilienceSection = ResilienceSection()
+    backends: Mapping[str, BackendSection]
+    models: Mapping[str, ModelSection]
+    menu: tuple[MenuSection, ...] = Field(min_length=1)
+    policies: Mapping[str, PolicySection] = Field(default_factory=dict)
+    accounts: tuple[AccountSection, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Configuration:
+        for name, model in self.models.items():
+            _known(f"models.{name}.backend", model.backend, self.backends)
+        for i, entry in enumerate(self.menu):
+            for model_name in entry.models:
+                _known(f"menu.{i}.models", model_name, self.models)
+        if self.policies or self.decision.policy != "auto":
+            _known("decision.policy", self.decision.policy, self.policies)
+        return self
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of all values."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+def _known(key: str, name: str, known: Mapping[str, object]) -> None:
+    if name not in known:
+        raise ValueError(f"{key} = {name!r} is not configured; known: {', '.join(sorted(known)) or 'none'}")
+
+
+def load_configuration(path: Path) -> Configuration:
+    """The checked configuration of a TOML file; ``ConfigurationError`` names key and known choices."""
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigurationError(f"No configuration file {path}; try config/local.toml.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} is no readable TOML: {error}.") from error
+    return parse_configuration(content, str(path))
+
+
+def parse_configuration(content: Mapping[str, Any], source: str = "configuration") -> Configuration:
+    """The checked configuration of plain values."""
+    try:
+        return Configuration.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(dict(problem)) for problem in error.errors()]
+        raise ConfigurationError(f"{source}: " + "; ".join(lines) + ".") from None
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(sorted(_section_at(problem["loc"][:-1]).model_fields))
+        return f"unknown key {where!r} (known: {known})"
+    if problem["type"] == "missing":
+        return f"missing key {where!r}{_price_hint(where)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _price_hint(where: str) -> str:
+    return " (every model needs its price; 0 must be said)" if "usd_per_million" in where else ""
+
+
+def _section_at(location: tuple[str | int, ...]) -> type[BaseModel]:
+    """The section that a location in the file belongs to."""
+    sections: dict[str, type[BaseModel]] = {
+        "server": ServerSection,
+        "store": StoreSection,
+        "registry": RegistrySection,
+        "decision": DecisionSection,
+        "resilience": ResilienceSection,
+        "models": ModelSection,
+        "accounts": AccountSection,
+    }
+    return sections.get(str(location[0]), Configuration) if location else Configuration

@@ -1,0 +1,126 @@
+"""From a checked configuration to the decision's own nouns: cards, menu, policies, price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from router.arm import Arm
+from router.budget import Budget
+from router.configuration import Configuration, MenuSection, ModelSection, PolicySection
+from router.errors import ConfigurationError
+from router.menu import Menu
+from router.model_card import ModelCard
+from router.policies import POLICIES, Policy
+from router.strategies import STRATEGIES, Strategy
+from router.strategies.cascade import Stage
+from router.tariff import Tariff, to_nano
+
+
+def model_cards(configuration: Configuration) -> dict[str, ModelCard]:
+    """The configured models by name."""
+    return {name: _card(name, section) for name, section in configuration.models.items()}
+
+
+def _card(name: str, section: ModelSection) -> ModelCard:
+    return ModelCard(
+        name,
+        Tariff(section.usd_per_million_prompt_tokens, section.usd_per_million_completion_tokens),
+        section.max_completion_tokens,
+        section.context_tokens,
+        section.tools,
+        section.logprobs,
+        section.response_format,
+    )
+
+
+def configured_menu(configuration: Configuration) -> Menu:
+    """The menu: every ``[[menu]]`` entry's strategy times its models times its ladder. Entries with
+    ``stages`` refer to arms of the entries before them."""
+    cards = model_cards(configuration)
+    arms: dict[str, Arm] = {}
+    for entry in configuration.menu:
+        for strategy in _strategies(entry, arms):
+            arm = _arm(strategy, entry, cards)
+            if arm.id in arms:
+                raise ConfigurationError(f"[[menu]]: the arm {arm.id!r} stands twice.")
+            arms[arm.id] = arm
+    return Menu(tuple(arms.values()))
+
+
+def _arm(strategy: Strategy, entry: MenuSection, cards: Mapping[str, ModelCard]) -> Arm:
+    unknown = [name for name in strategy.demand() if name not in cards]
+    if unknown:
+        known = ", ".join(cards)
+        raise ConfigurationError(f"[[menu]] {entry.strategy}: unknown model {unknown[0]!r}. Known: {known}.")
+    rung = "" if strategy.compute == 1 else f"@{strategy.compute:g}"
+    cost = None if entry.max_cost_usd is None else to_nano(entry.max_cost_usd)
+    return Arm(
+        strategy.family + rung,
+        strategy,
+        tuple(cards[name] for name in strategy.demand()),
+        strategy.family,
+        Budget(cost_nano=cost, seconds=entry.max_s),
+    )
+
+
+def _strategies(entry: MenuSection, arms: Mapping[str, Arm]) -> Iterator[Strategy]:
+    kind = STRATEGIES[entry.strategy]
+    options = dict(entry.options)
+    if "stages" in options:
+        options["stages"] = tuple(_stage(arm_id, arms) for arm_id in options["stages"])
+    for model_option in [{"model": name} for name in entry.models] or [{}]:
+        for rung in _ladder(options):
+            yield _constructed(f"[[menu]] {entry.strategy}", kind, {**model_option, **options, **rung})
+
+
+def _ladder(options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One option may be a list: the compute ladder."""
+    lists = [name for name, value in options.items() if isinstance(value, list)]
+    if len(lists) > 1:
+        raise ConfigurationError(f"[[menu]]: only one option may be a ladder, not {' and '.join(lists)}.")
+    return [{lists[0]: value} for value in options[lists[0]]] if lists else [{}]
+
+
+def _stage(arm_id: str, arms: Mapping[str, Arm]) -> Stage:
+    if arm_id not in arms:
+        known = ", ".join(arms) or "none"
+        raise ConfigurationError(f"[[menu]]: the stage {arm_id!r} names no earlier arm. Known: {known}.")
+    return Stage(arm_id, arms[arm_id].strategy)
+
+
+def configured_policies(configuration: Configuration, menu: Menu) -> dict[str, Policy]:
+    """The policies by name; without any, ``auto`` is softmax with its documented options."""
+    sections = configuration.policies or {"auto": PolicySection(type="softmax")}
+    policies = {name: _policy(name, section) for name, section in sections.items()}
+    for name, policy in policies.items():
+        arm = getattr(policy, "arm", None)
+        if arm is not None and arm not in menu:
+            raise ConfigurationError(f"policies.{name}.arm = {arm!r} is not on the menu: {', '.join(menu.ids)}.")
+    return policies
+
+
+def _policy(name: str, section: PolicySection) -> Policy:
+    return _constructed(f"policies.{name}", POLICIES[section.type], section.options)
+
+
+def _constructed(where: str, kind: type[Any], options: Mapping[str, Any]) -> Any:
+    known = [field.name for field in fields(kind)]
+    unknown = [key for key in options if key not in known]
+    if unknown:
+        raise ConfigurationError(f"{where}: unknown key {unknown[0]!r} (known: {', '.join(known)}).")
+    try:
+        return kind(**options)
+    except TypeError as error:
+        raise ConfigurationError(f"{where}: {error} (known keys: {', '.join(known)}).") from error
+
+
+def default_arm(configuration: Configuration, menu: Menu) -> Arm:
+    """The arm for when no decision can be made; the menu's first where none is named."""
+    name = configuration.decision.default_arm
+    if name is None:
+        return menu.arms[0]
+    if name not in menu:
+        raise ConfigurationError(f"decision.default_arm = {name!r} is not on the menu: {', '.join(menu.ids)}.")
+    return menu[name]

@@ -1,0 +1,36 @@
+"""Attributes: what the trees see of an arm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.estimate import FloatArray
+from router.learnt import Part
+
+COLUMNS = ("family", "model", "monotone_compute", "free_compute")
+CONSTRAINTS = (0, 0, 1, 0)
+"""LightGBM's monotone constraint of each column."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attributes(Part):
+    """of_arm, shape (4, arms): the codes of family and models, and log2(compute) in the monotone or in
+    the free column, by what the family's strategy declares; the other one is 0."""
+
+    per_arm: ClassVar[frozenset[str]] = frozenset({"of_arm"})
+
+    of_arm: FloatArray
+
+    @property
+    def arms(self) -> int:
+        """Number of arms."""
+        return self.of_arm.shape[1]
+
+    def rows(self, z: FloatArray, arm: slice | NDArray[np.int64] = slice(None)) -> FloatArray:
+        """The trees' matrix, one row per arm (or per given position of an arm), shape (rows,
+        columns + 4), for scaled dense features of shape (rows, columns)."""
+        return np.concatenate((z, self.of_arm.T[arm]), axis=1)

@@ -1,0 +1,1 @@
+"""The execution: the OpenAI-compatible service around the decision."""

@@ -1,0 +1,179 @@
+"""The FastAPI application: every endpoint but the hot one is declared here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.routing import Route
+
+from router.errors import EffortwiseError, InvalidQuery, StoreError, UnknownTrace
+from router.ledger import Allowance
+from router.outcome import Outcome
+from router.stores import Judge
+from serving.chat import ChatEndpoint
+from serving.decision_card import card_values
+from serving.execution import weighed
+from serving.problems import problem_of
+from serving.reply_wire import model_list, model_object
+from serving.request_wire import parse_chat
+from serving.service import Service
+from serving.trace_view import trace_values
+
+_COMMIT_WITHIN_S = 5.0
+
+
+class OutcomeBody(BaseModel):
+    """The body of ``POST /v1/outcomes``: a reward in [0, 1], or a verdict as its short form."""
+
+    model_config = ConfigDict(extra="forbid")
+    trace_id: str = Field(min_length=1, max_length=64)
+    reward: float | None = Field(None, ge=0, le=1)
+    verdict: bool | None = None
+    source: str = Field("feedback", min_length=1, max_length=100)
+    outcome_id: str = Field("", max_length=100)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> OutcomeBody:
+        if (self.reward is None) == (self.verdict is None):
+            raise ValueError("give either reward (0 to 1) or verdict (true or false)")
+        return self
+
+    @property
+    def outcome(self) -> Outcome:
+        """As the noun."""
+        reward = float(self.verdict) if self.reward is None else self.reward
+        return Outcome(self.trace_id, float(reward or 0.0), self.source, self.outcome_id)
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application of a service; its lifespan starts and stops the service."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(title="Effortwise", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app.router.routes.insert(0, Route("/v1/chat/completions", ChatEndpoint(service), methods=["POST"]))
+    app.add_exception_handler(EffortwiseError, _told)
+    app.add_exception_handler(RequestValidationError, _told_invalid)
+    _add_model_endpoints(app, service)
+    _add_trace_endpoints(app, service)
+    _add_health_endpoints(app, service)
+    return app
+
+
+def _add_model_endpoints(app: FastAPI, service: Service) -> None:
+    caller = Annotated[Allowance, Depends(_caller_of(service))]
+    created = int(time.time())
+
+    @app.get("/v1/models")
+    async def models(_: caller) -> dict[str, Any]:
+        """All that a caller may name as its model: auto, policies, models, arms."""
+        return model_list(service.allocator.targets, created)
+
+    @app.get("/v1/models/{name:path}")
+    async def model(name: str, _: caller) -> dict[str, Any]:
+        """One of them."""
+        service.allocator.require(name)
+        return model_object(name, created)
+
+    @app.post("/v1/plan")
+    async def plan(request: Request, allowance: caller) -> dict[str, Any]:
+        """The decision for a chat completion body, without its execution: the decision card."""
+        server = service.configuration.server
+        body = await request.body()
+        parsed = parse_chat(body, account=allowance.account, max_choices=server.max_choices)
+        query = weighed(parsed.query, service.execution.cards)
+        card = service.allocator.card(query, _spendable(service, allowance, query.received_at))
+        return card_values(card, service.allocator.menu)
+
+
+def _add_trace_endpoints(app: FastAPI, service: Service) -> None:
+    caller = Annotated[Allowance, Depends(_caller_of(service))]
+
+    @app.post("/v1/outcomes")
+    async def outcomes(body: OutcomeBody, allowance: caller) -> dict[str, Any]:
+        """Judge a trace. A repeat (same trace, source and outcome_id) is accepted and changes nothing."""
+        await _require_trace(service, body.trace_id, allowance)
+        try:
+            async with asyncio.timeout(_COMMIT_WITHIN_S):
+                await service.recorder.write(Judge(body.outcome))
+        except TimeoutError:
+            raise StoreError("The outcome is not on record yet; send it again.") from None
+        return {"object": "outcome", "trace_id": body.trace_id, "recorded": True}
+
+    @app.get("/v1/traces/{trace_id}")
+    async def trace(trace_id: str, allowance: caller) -> dict[str, Any]:
+        """One trace with its plan, steps, calls and outcomes, once it is committed."""
+        await _require_trace(service, trace_id, allowance)
+        if service.recorder.account_of(trace_id):
+            await service.recorder.settled(_COMMIT_WITHIN_S)
+        found = await asyncio.to_thread(service.store.trace, trace_id)
+        if found is None:
+            raise UnknownTrace(trace_id)
+        return trace_values(found, await asyncio.to_thread(lambda: list(service.store.outcomes(trace_id))))
+
+
+def _add_health_endpoints(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Whether the process lives."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz(response: Response) -> dict[str, Any]:
+        """Whether it can serve; 503 while the store cannot write."""
+        failing = service.recorder.failing
+        response.status_code = 503 if failing else 200
+        return {
+            "status": "not ready" if failing else "ready",
+            "store": failing or "ok",
+            "bundle": service.allocator.bundle.version,
+            "bundle_refused": service.watch.refused,
+            "unfinished_at_start": service.recovered,
+        }
+
+
+def _caller_of(service: Service) -> Any:
+    def caller(request: Request) -> Allowance:
+        header = request.headers.get("authorization")
+        return service.accounts.of_header(header.encode() if header else None)
+
+    return caller
+
+
+def _spendable(service: Service, allowance: Allowance, at: float) -> int | None:
+    if allowance.amount_nano is None:
+        return None
+    return service.store.balance(allowance.account, allowance.key(at)).left_nano(allowance.amount_nano)
+
+
+async def _require_trace(service: Service, trace_id: str, allowance: Allowance) -> None:
+    """``UnknownTrace`` where it is nobody's or somebody else's: which of the two is not told."""
+    owner = service.execution.in_flight.get(trace_id) or service.recorder.account_of(trace_id)
+    owner = owner or await asyncio.to_thread(service.store.account_of, trace_id)
+    if owner != allowance.account:
+        raise UnknownTrace(trace_id)
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    problem = problem_of(error)
+    return Response(problem.content, problem.status, dict(problem.headers), "application/json")
+
+
+async def _told_invalid(request: Request, error: Exception) -> Response:
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    first = problems[0] if problems else {"loc": (), "msg": str(error)}
+    param = ".".join(str(part) for part in first["loc"][1:]) or None
+    message = "; ".join(f"{'.'.join(map(str, p['loc'][1:]))}: {p['msg']}".lstrip(": ") for p in problems)
+    return await _told(request, InvalidQuery(message or str(error), param))

@@ -1,0 +1,78 @@
+"""BundleWatch: follows a pointer file and swaps the allocator's bundle whole, while it serves.
+
+The pointer is a text file with the path of the bundle to serve, replaced atomically by whoever
+fetches bundles (``effortwise follow``). A bundle that fails validation is reported and the old one
+stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from router.allocator import Allocator
+from router.bundle import Bundle, load_bundle
+from router.errors import BundleError
+
+_log = logging.getLogger(__name__)
+
+POINTER = "current"
+"""Name of the pointer file in the folder of fetched bundles."""
+
+
+@dataclass(slots=True)
+class BundleWatch:
+    """Looks at ``pointer`` every ``every_s`` seconds. refused: why the newest bundle is not served."""
+
+    allocator: Allocator
+    pointer: Path
+    every_s: float = 0.5
+    refused: str | None = None
+    _seen: str | None = None
+    _task: asyncio.Task[None] | None = field(default=None)
+
+    def start(self) -> None:
+        """Start watching in the running loop."""
+        self._task = asyncio.create_task(self._watch(), name="bundle watch")
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def look(self) -> None:
+        """Swap the bundle if the pointer names another one."""
+        target = await asyncio.to_thread(_read, self.pointer)
+        if target is None or target == self._seen:
+            return
+        self._seen = target
+        try:
+            bundle = await asyncio.to_thread(load_bundle, Path(target), self.allocator.menu)
+        except (BundleError, OSError) as error:
+            self.refused = f"{target}: {error}"
+            _log.error("the bundle is refused, the old one serves on: %s", self.refused)
+            return
+        self._swap(bundle)
+
+    def _swap(self, bundle: Bundle) -> None:
+        _log.info("bundle %s replaces %s", bundle.version, self.allocator.bundle.version)
+        self.allocator.bundle = bundle
+        self.refused = None
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except Exception:  # a fault in watching must not end it
+                _log.exception("looking for a new bundle failed")
+            await asyncio.sleep(self.every_s)
+
+
+def _read(pointer: Path) -> str | None:
+    try:
+        return pointer.read_text().strip() or None
+    except FileNotFoundError:
+        return None

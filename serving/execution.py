@@ -1,0 +1,310 @@
+"""Execution: carries a plan out. Reserve, run under budget and deadline, settle, record.
+
+Whatever way a run ends, exactly one trace is posted for its reservation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import orjson
+
+from router.allocator import Allocator
+from router.arm import Arm
+from router.backend import DEAF, Backend, Listener
+from router.candidate import Answer
+from router.errors import (
+    AllowanceExhausted,
+    BackendError,
+    DeadlineExceeded,
+    InfeasibleQuery,
+    OutOfCompute,
+)
+from router.ledger import Allowance
+from router.metering import Meter, Metered
+from router.model_card import ModelCard
+from router.outcome import Outcome
+from router.plan import Plan
+from router.query import Query
+from router.run import UNKNOWN_PROSPECT, Prospect, Run
+from router.stores import Judge, Refused, Reserve, Settle
+from router.tariff import to_usd
+from router.trace import CallRecord, Status, Step, Trace
+from router.usage import Usage
+from router.verifiers import make_verifier
+from serving.recorder import Recorder
+from serving.request_checks import EFFORT_STAKES
+from serving.resilience import Resilient, Retries
+
+_log = logging.getLogger(__name__)
+
+_CHEAPER_PLANS = 3
+"""How often a plan that no longer fits the allowance is made anew, when others spend meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A query's answers (one per choice), how they came, and what they cost."""
+
+    plan: Plan
+    answers: Sequence[Answer]
+    status: Status
+    usage: Usage
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One plan being carried out; what its trace will need."""
+
+    query: Query
+    plan: Plan
+    window: str
+    meter: Meter
+    started: float
+    runs: list[Run] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Execution:
+    """Carries out plans for one configuration.
+
+    backends: by model. prompts: what of prompts and replies is kept on traces.
+    """
+
+    allocator: Allocator
+    recorder: Recorder
+    backends: Mapping[str, Backend]
+    cards: Mapping[str, ModelCard]
+    retries: Retries
+    prompts: Literal["whole", "hashed", "none"] = "whole"
+    in_flight: dict[str, str] = field(default_factory=dict)
+
+    async def answer(
+        self,
+        query: Query,
+        allowance: Allowance,
+        listener: Listener = DEAF,
+        plan_made: Callable[[Plan], None] | None = None,
+    ) -> Answered:
+        """Answer a query. plan_made: told the plan once it stands reserved, before any call. Raises the error tree's ``InvalidQuery``, ``AllowanceExhausted``,
+        ``OutOfCompute``, ``BackendError`` and ``StoreError`` branches."""
+        started = time.perf_counter()
+        query = weighed(query, self.cards)
+        self.in_flight[query.id] = query.account
+        try:
+            attempt = await self._begin(query, allowance, started)
+            if plan_made is not None:
+                plan_made(attempt.plan)
+            return await self._carry_out(attempt, listener)
+        finally:
+            del self.in_flight[query.id]
+
+    async def _begin(self, query: Query, allowance: Allowance, started: float) -> _Attempt:
+        """Plan, and reserve what the plan may cost; a cheaper plan where it does not fit."""
+        await self.recorder.room()
+        window = allowance.key(query.received_at)
+        plan = self.allocator.plan(query)
+        for _ in range(_CHEAPER_PLANS):
+            attempt = _Attempt(query, plan, window, Meter(plan.budget, started=started), started)
+            left_nano = await self._reserve(attempt, allowance)
+            if left_nano is None:
+                return attempt
+            plan = self._cheaper(query, plan, left_nano, allowance)
+        raise _exhausted(query, allowance, left_nano)
+
+    async def _reserve(self, attempt: _Attempt, allowance: Allowance) -> int | None:
+        """``None`` where the reservation stands; else what is left, nano-dollars."""
+        query, plan = attempt.query, attempt.plan
+        reservation = Reserve(
+            query.id, query.account, attempt.window, plan.reserve_nano, allowance.amount_nano,
+            query.received_at, plan.as_values(), query.conversation, query.unit,
+        )  # fmt: skip
+        try:
+            refused = await self.recorder.write(reservation)
+        except asyncio.CancelledError:  # it may be committed all the same
+            self._settle(attempt, "cancelled", None, "The caller left.")
+            raise
+        return refused.left_nano if isinstance(refused, Refused) else None
+
+    def _cheaper(self, query: Query, plan: Plan, left_nano: int, allowance: Allowance) -> Plan:
+        if plan.propensities is None:
+            raise _exhausted(query, allowance, left_nano)
+        try:
+            cheaper = self.allocator.plan(query, spendable_nano=left_nano)
+        except InfeasibleQuery:
+            raise _exhausted(query, allowance, left_nano) from None
+        why = f"{plan.arm.id} did not fit the account's allowance"
+        return replace(cheaper, propensity=None, propensities=None, override=why)
+
+    async def _carry_out(self, attempt: _Attempt, listener: Listener) -> Answered:
+        try:
+            async with asyncio.timeout(self._seconds_left(attempt)):
+                answers = await self._run(attempt, listener)
+        except (TimeoutError, OutOfCompute, BackendError) as error:
+            return self._partial(attempt, error)
+        except asyncio.CancelledError:
+            self._settle(attempt, "cancelled", None, "The caller left.")
+            raise
+        except Exception as error:
+            self._settle(attempt, "failed", None, f"{type(error).__name__}: {error}")
+            raise
+        status: Status = "complete" if all(answer.complete for answer in answers) else "partial"
+        self._settle(attempt, status, answers, None)
+        return Answered(attempt.plan, answers, status, attempt.meter.usage)
+
+    def _partial(self, attempt: _Attempt, error: Exception) -> Answered:
+        """The incumbents where every choice has one; else the error."""
+        told = error
+        if isinstance(error, TimeoutError):
+            told = DeadlineExceeded(
+                f"No answer stood within the deadline of {attempt.plan.budget.seconds} s."
+            )
+        incumbents = [run.incumbent for run in attempt.runs if run.incumbent is not None]
+        if not incumbents or len(incumbents) < attempt.query.n:
+            self._settle(attempt, "failed", None, f"{type(told).__name__}: {told}")
+            raise told from error
+        answers = [replace(answer, complete=False) for answer in incumbents]
+        self._settle(attempt, "partial", answers, f"{type(told).__name__}: {told}")
+        return Answered(attempt.plan, answers, "partial", attempt.meter.usage)
+
+    async def _run(self, attempt: _Attempt, listener: Listener) -> list[Answer]:
+        plan, query = attempt.plan, attempt.query
+        attempt.runs += [self._new_run(attempt, listener, choice) for choice in range(query.n)]
+        if len(attempt.runs) == 1:
+            return [await self._judged(attempt.runs[0], await plan.arm.strategy.answer(attempt.runs[0]))]
+        answers = await _together([_answer(plan.arm, run) for run in attempt.runs])
+        return [await self._judged(run, answer) for run, answer in zip(attempt.runs, answers, strict=True)]
+
+    async def _judged(self, run: Run, answer: Answer) -> Answer:
+        """A request's own verifier judges every answer, so that its word can be learnt from."""
+        if answer.verdict is None and run.verifier is not None:
+            return replace(answer, verdict=await run.verify(answer.candidate))
+        return answer
+
+    def _new_run(self, attempt: _Attempt, listener: Listener, choice: int) -> Run:
+        query, plan = attempt.query, attempt.plan
+        prospects = {arm: Prospect(*pair) for arm, pair in self.allocator.prospects(plan).items()}
+        calls = max(plan.arm.strategy.demand().values())
+        return Run(
+            query,
+            attempt.meter,
+            {card.name: self._metered(card, attempt.meter) for card in plan.arm.models},
+            self.cards,
+            self.allocator.bundle.confidence,
+            make_verifier(query.wishes.verifier) if query.wishes.verifier else None,
+            plan.price,
+            prospects.get(plan.arm.id, UNKNOWN_PROSPECT).quality,
+            prospects,
+            listener if query.n == 1 else DEAF,
+            first_draw=choice * calls,
+        )
+
+    def _metered(self, card: ModelCard, meter: Meter) -> Backend:
+        return Resilient(Metered(self.backends[card.name], card, meter), self.retries)
+
+    def _seconds_left(self, attempt: _Attempt) -> float | None:
+        seconds = attempt.plan.budget.seconds
+        return None if seconds is None else seconds - attempt.meter.elapsed_s
+
+    def _settle(
+        self, attempt: _Attempt, status: Status, answers: Sequence[Answer] | None, error: str | None
+    ) -> None:
+        trace = self._trace(attempt, status, answers, error)
+        self.recorder.post(Settle(trace))
+        for i, answer in enumerate(answers or ()):
+            if answer.verdict is not None and answer.verdict.ruling != "unknown":
+                source = f"verifier:{answer.verdict.source}"
+                self.recorder.post(Judge(Outcome(trace.id, answer.verdict.reward, source, str(i))))
+
+    def _trace(
+        self, attempt: _Attempt, status: Status, answers: Sequence[Answer] | None, error: str | None
+    ) -> Trace:
+        query, plan = attempt.query, attempt.plan
+        keep = self.prompts == "whole"
+        steps: list[Step] = [step for run in attempt.runs for step in run.steps]
+        return Trace(
+            id=query.id,
+            created_at=query.received_at,
+            account=query.account,
+            window=attempt.window,
+            conversation=query.conversation,
+            unit=query.unit,
+            arm=plan.arm.id,
+            status=status,
+            usage=attempt.meter.usage,
+            latency_s=time.perf_counter() - attempt.started,
+            plan=plan.as_values(),
+            prompt=self._kept(query),
+            answer=answers[0].candidate.text if answers and keep else None,
+            error=error,
+            wishes=_wishes(query),
+            steps=steps,
+            calls=[call if keep else _without_text(call) for call in attempt.meter.records],
+        )
+
+    def _kept(self, query: Query) -> str | None:
+        if self.prompts == "none":
+            return None
+        asked = {
+            "messages": query.messages,
+            "max_completion_tokens": query.max_completion_tokens,
+            "parameters": query.parameters,
+        }
+        content = orjson.dumps(asked)
+        return content.decode() if self.prompts == "whole" else hashlib.sha256(content).hexdigest()
+
+
+async def _answer(arm: Arm, run: Run) -> Answer:
+    """One of several choices: it gives its incumbent, so that one that runs out spares the others."""
+    try:
+        return await arm.strategy.answer(run)
+    except (OutOfCompute, BackendError):
+        if run.incumbent is None:
+            raise
+        return replace(run.incumbent, complete=False)
+
+
+async def _together(answers: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+    """All of them, or the first error, with the others cancelled."""
+    tasks = [asyncio.ensure_future(answer) for answer in answers]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def weighed(query: Query, cards: Mapping[str, ModelCard]) -> Query:
+    """The query with ``reasoning_effort`` turned into stakes where the service decides; a model that
+    the caller named gets the field itself."""
+    effort = query.parameters.get("reasoning_effort")
+    if effort is None or query.target in cards:
+        return query
+    parameters = {key: value for key, value in query.parameters.items() if key != "reasoning_effort"}
+    stakes = query.wishes.stakes * EFFORT_STAKES.get(effort, 1.0)
+    return replace(query, parameters=parameters, wishes=replace(query.wishes, stakes=stakes))
+
+
+def _exhausted(query: Query, allowance: Allowance, left_nano: int | None) -> AllowanceExhausted:
+    left_usd = to_usd(left_nano or 0)
+    return AllowanceExhausted(
+        f"The account {query.account!r} has {left_usd:.6g} USD left of its allowance per {allowance.window}; "
+        "this request may cost more.",
+        allowance.seconds_left(query.received_at),
+    )
+
+
+def _without_text(call: CallRecord) -> CallRecord:
+    return replace(call, response=None)
+
+
+def _wishes(query: Query) -> dict[str, object]:
+    given = {key: value for key, value in asdict(query.wishes).items() if value is not None}
+    return {"target": query.target, "n": query.n, **given}

@@ -1,0 +1,185 @@
+"""Recorder: takes writes off the request path. One thread writes them to the store in groups.
+
+A group is whatever waited when the writer came free, so a lone write commits at once and a crowd
+shares one commit. Operations keep their order. Where the store is locked or full, reservations are
+refused at once (``StoreError``), and everything else is kept in memory and tried again: what was
+acknowledged is never dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from router.errors import StoreError
+from router.stores import Operation, Reserve, Result, Settle, Store
+
+_GROUP_AT_MOST = 256
+_RETRY_S = 0.25
+_STOP = object()
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An operation under way, and who waits for it."""
+
+    operation: Operation
+    done: asyncio.Future[Result] | None
+
+
+@dataclass(slots=True)
+class Recorder:
+    """The writer of one store. Use it from one event loop; ``start`` before, ``stop`` after.
+
+    capacity: how many operations may wait; beyond, ``write`` and ``room`` wait for room.
+    """
+
+    store: Store
+    capacity: int = 10_000
+    failing: str | None = None
+    _queue: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
+    _accounts: dict[str, str] = field(default_factory=dict)
+    _waiting: int = 0
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _thread: threading.Thread | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Start the writer thread."""
+        self._loop = asyncio.get_running_loop()
+        self._room.set()
+        self._thread = threading.Thread(target=self._write_until_stopped, name="recorder", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Write what waits, then end the thread."""
+        if self._thread is not None:
+            self._queue.put(_STOP)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+
+    async def write(self, operation: Operation) -> Result:
+        """Write an operation and wait for its commit; ``StoreError`` where the store cannot now."""
+        await self._room.wait()
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._put(_Pending(operation, done))
+        return await done
+
+    def post(self, operation: Operation) -> None:
+        """Write an operation without waiting for its commit."""
+        self._put(_Pending(operation, None))
+
+    async def room(self) -> None:
+        """Wait until the queue has room."""
+        await self._room.wait()
+
+    async def settled(self, timeout_s: float) -> None:
+        """Wait until everything put before is committed, or the time is over."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while self._waiting and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.002)
+
+    def account_of(self, trace_id: str) -> str | None:
+        """Whose trace it is, where it is still on its way to the store."""
+        return self._accounts.get(trace_id)
+
+    def _put(self, pending: _Pending) -> None:
+        if isinstance(pending.operation, Settle):
+            self._accounts[pending.operation.trace.id] = pending.operation.trace.account
+        self._waiting += 1
+        if self._waiting >= self.capacity:
+            self._room.clear()
+        self._queue.put(pending)
+
+    def _write_until_stopped(self) -> None:
+        stopping = False
+        while not stopping:
+            group, stopping = self._next_group()
+            while group:
+                group = self._write(group, stopping)
+
+    def _next_group(self) -> tuple[list[_Pending], bool]:
+        group: list[_Pending] = []
+        item = self._queue.get()
+        while isinstance(item, _Pending):
+            group.append(item)
+            if len(group) >= _GROUP_AT_MOST or self._queue.empty():
+                return group, False
+            item = self._queue.get()
+        return group, True
+
+    def _write(self, group: list[_Pending], stopping: bool) -> list[_Pending]:
+        """Write a group; what must be tried again comes back."""
+        try:
+            results = self.store.apply([pending.operation for pending in group])
+        except StoreError as error:
+            return self._postpone(group, error, stopping)
+        except Exception:  # one operation that no store can take must not hold up the others
+            _log.exception("a group of %d operations cannot be written", len(group))
+            return self._write_singly(group)
+        self._succeed(group, results)
+        return []
+
+    def _postpone(self, group: list[_Pending], error: StoreError, stopping: bool) -> list[_Pending]:
+        self.failing = str(error)
+        refused = [pending for pending in group if isinstance(pending.operation, Reserve)]
+        self._fail(refused, error)
+        kept = [pending for pending in group if not isinstance(pending.operation, Reserve)]
+        _log.warning("the store cannot write; %d operations wait: %s", len(kept), error)
+        if kept:
+            threading.Event().wait(_RETRY_S)
+            kept += self._arrived_meanwhile(stopping)
+        return kept
+
+    def _arrived_meanwhile(self, stopping: bool) -> list[_Pending]:
+        arrived: list[_Pending] = []
+        while not stopping and not self._queue.empty() and len(arrived) < _GROUP_AT_MOST:
+            item = self._queue.get()
+            if not isinstance(item, _Pending):
+                self._queue.put(item)
+                break
+            arrived.append(item)
+        return arrived
+
+    def _write_singly(self, group: list[_Pending]) -> list[_Pending]:
+        for pending in group:
+            try:
+                self._succeed([pending], self.store.apply([pending.operation]))
+            except StoreError as error:
+                return self._postpone(group[group.index(pending) :], error, stopping=False)
+            except Exception as error:
+                _log.exception("an operation is dropped: no store can take it")
+                self._fail([pending], StoreError(f"The record cannot be written: {error}."))
+        return []
+
+    def _succeed(self, group: Sequence[_Pending], results: Sequence[Result]) -> None:
+        self.failing = None
+        self._call_soon(self._finish, group, results, None)
+
+    def _fail(self, group: Sequence[_Pending], error: StoreError) -> None:
+        if group:
+            self._call_soon(self._finish, group, [None] * len(group), error)
+
+    def _call_soon(self, *arguments: object) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(*arguments)  # type: ignore[arg-type]  # callable first, by construction
+
+    def _finish(self, group: Sequence[_Pending], results: Sequence[Result], error: StoreError | None) -> None:
+        self._waiting -= len(group)
+        if self._waiting < self.capacity:
+            self._room.set()
+        for pending, result in zip(group, results, strict=True):
+            if isinstance(pending.operation, Settle):
+                self._accounts.pop(pending.operation.trace.id, None)
+            if pending.done is None or pending.done.done():
+                continue
+            if error is None:
+                pending.done.set_result(result)
+            else:
+                pending.done.set_exception(error)

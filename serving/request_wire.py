@@ -1,0 +1,117 @@
+"""The request's wire format: from the bytes of an OpenAI chat completion request to a Query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from router.errors import InvalidQuery
+from router.query import Query, Wishes
+from serving.request_checks import FIELDS, WISHES, number, required, wrong_type
+
+_APART = frozenset(
+    {"model", "messages", "n", "stream", "stream_options", "max_tokens", "max_completion_tokens"}
+    | {"metadata", "effortwise"}
+)
+"""Fields that do not go into ``Query.parameters``."""
+
+_WISH_NAMES = ("max_cost_usd", "deadline_s", "min_quality", "stakes", "verifier")
+
+_NEEDS = (
+    ("stream_options", "stream", "is only allowed when 'stream' is enabled"),
+    ("top_logprobs", "logprobs", "is only allowed when 'logprobs' is enabled"),
+    ("tool_choice", "tools", "is only allowed when 'tools' are specified"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A parsed request: what is asked, and how the reply is to be sent."""
+
+    query: Query
+    stream: bool = False
+    include_usage: bool = False
+
+
+def parse_chat(body: bytes, *, account: str, max_choices: int) -> ChatRequest:
+    """The request in a body; ``InvalidQuery`` names what is wrong and the field.
+
+    ``null`` in a field that is known stands for its absence. ``max_completion_tokens`` wins over
+    ``max_tokens``. ``reasoning_effort`` stays in the parameters as it came; ``EFFORT_STAKES`` says what
+    it is worth where the service decides. ``metadata`` is passed on only with ``store``, without which
+    OpenAI refuses it. The unit is ``effortwise.unit``, else ``metadata.unit``, else ``user``; the
+    conversation is ``effortwise.conversation``, else ``metadata.conversation``.
+    """
+    fields = _checked(_fields_of(body), max_choices)
+    ours = _checked_wishes(fields.get("effortwise"))
+    metadata = fields.get("metadata") or {}
+    query = Query(
+        messages=fields["messages"],
+        target=fields["model"],
+        parameters=_parameters(fields),
+        n=fields.get("n") or 1,
+        max_completion_tokens=fields.get("max_completion_tokens") or fields.get("max_tokens"),
+        wishes=Wishes(**{name: ours[name] for name in _WISH_NAMES if name in ours}) if ours else _NO_WISHES,
+        account=account,
+        conversation=ours.get("conversation") or metadata.get("conversation") or None,
+        unit=ours.get("unit") or metadata.get("unit") or fields.get("user") or None,
+    )
+    return ChatRequest(query, bool(fields.get("stream")), _includes_usage(fields))
+
+
+_NO_WISHES = Wishes()
+
+
+def _fields_of(body: bytes) -> dict[str, Any]:
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidQuery(f"We could not parse the JSON body of your request: {error}.") from None
+    if type(fields) is not dict:
+        raise wrong_type(fields, "body", "an object")
+    return fields
+
+
+def _checked(fields: dict[str, Any], max_choices: int) -> dict[str, Any]:
+    for key in ("model", "messages"):
+        required(fields, key, "", FIELDS[key])
+    for key, value in fields.items():
+        check = FIELDS.get(key)
+        if check is not None and value is not None and key not in ("model", "messages"):
+            check(value, key)
+    if fields.get("n") is not None:
+        number(1, max_choices, whole=True)(fields["n"], "n")
+    for key, needed, why in _NEEDS:
+        if fields.get(key) is not None and not fields.get(needed):
+            raise InvalidQuery(f"The '{key}' parameter {why}.", key)
+    return fields
+
+
+def _checked_wishes(ours: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if not ours:
+        return {}
+    for key, value in ours.items():
+        if key not in WISHES:
+            known = ", ".join(WISHES)
+            raise InvalidQuery(f"Unknown parameter: 'effortwise.{key}'. Known: {known}.", f"effortwise.{key}")
+        if value is not None:
+            WISHES[key](value, f"effortwise.{key}")
+    return {key: value for key, value in ours.items() if value is not None}
+
+
+def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = {
+        key: value
+        for key, value in fields.items()
+        if key not in _APART and (value is not None or key not in FIELDS)
+    }
+    if fields.get("store") and fields.get("metadata"):
+        parameters["metadata"] = fields["metadata"]
+    return parameters
+
+
+def _includes_usage(fields: Mapping[str, Any]) -> bool:
+    return bool((fields.get("stream_options") or {}).get("include_usage"))

@@ -1,0 +1,1 @@
+"""The learning: from logged traces to the next bundle. Read `training/train.py` first."""

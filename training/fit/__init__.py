@@ -1,0 +1,1 @@
+"""Fitting: one file per predictor, each from a table to what serving restores."""

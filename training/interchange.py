@@ -1,0 +1,92 @@
+"""Interchange: rounds from the flat Parquet form, one row a call, of logs recorded anywhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as parquet
+
+from router.candidate import Candidate
+from router.errors import StoreError
+from router.menu import Menu
+from router.query import Query
+from training.rounds import Round, Rounds, question_key, recorded_candidate
+
+REQUIRED = ("query_id", "query", "model", "strategy", "score")
+OPTIONAL = (
+    "cost_usd", "latency_s", "question_key", "answer", "response", "completion_tokens", "propensity", "created_at",
+)  # fmt: skip
+
+
+def rounds_from_parquet(paths: Iterable[Path], menu: Menu) -> Rounds:
+    """Each row a round of the arm ``<model>/<strategy>``. A column that is missing is unknown, and
+    nothing that needs it is computed from it. ``StoreError`` where a file is no such table."""
+    asked: dict[str, Query] = {}
+    rounds, dropped = [], Counter[str]()
+    for row in _rows(paths):
+        reason = _unusable(row, menu)
+        if reason is None:
+            rounds.append(_round(row, asked))
+        else:
+            dropped[reason] += 1
+    return Rounds(tuple(rounds), dropped)
+
+
+def _rows(paths: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
+    for path in paths:
+        try:
+            with parquet.ParquetFile(path) as table:
+                names = set(table.schema_arrow.names)
+                missing = [name for name in REQUIRED if name not in names]
+                if missing:
+                    raise StoreError(f"{path} is no table of traces: it lacks {', '.join(missing)}.")
+                columns = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
+                for batch in table.iter_batches(columns=columns):
+                    yield from batch.to_pylist()
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path} cannot be read as Parquet: {error}.") from error
+
+
+def _unusable(row: Mapping[str, Any], menu: Menu) -> str | None:
+    if row["score"] is None:
+        return "no outcome yet"
+    if not 0 <= row["score"] <= 1:
+        return "its score is outside [0, 1]"
+    if row["query"] is None:
+        return "its prompt was not kept whole (store.prompts must be 'whole' to learn from it)"
+    return None if _arm(row) in menu else "its arm is not on the menu"
+
+
+def _arm(row: Mapping[str, Any]) -> str:
+    return f"{row['model']}/{row['strategy']}"
+
+
+def _round(row: Mapping[str, Any], asked: dict[str, Query]) -> Round:
+    """Rows of one question share one query object."""
+    text = row["query"]
+    query = asked.get(text)
+    if query is None:
+        query = asked[text] = Query([{"role": "user", "content": text}], id=str(row["query_id"]))
+    created_at = row.get("created_at")
+    return Round(
+        query,
+        _arm(row),
+        float(row["score"]),
+        row.get("question_key") or question_key(text),
+        propensity=row.get("propensity"),
+        cost_usd=row.get("cost_usd"),
+        latency_s=row.get("latency_s"),
+        created_at=float(created_at) if isinstance(created_at, int | float) else None,
+        candidates=_candidates(row),
+    )
+
+
+def _candidates(row: Mapping[str, Any]) -> tuple[Candidate, ...]:
+    answer, response = row.get("answer"), row.get("response")
+    if answer is None and response is None:
+        return ()
+    tokens = row.get("completion_tokens") or 0
+    return (recorded_candidate(response if response is not None else answer, answer, completion_tokens=tokens),)

@@ -1,0 +1,129 @@
+"""Split: rounds to fit, to calibrate and to test on, by time, near-duplicates kept together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.rounds import Round, normalised
+
+IntArray = NDArray[np.int64]
+
+SHARES = (0.6, 0.2, 0.2)
+"""Of the rounds: to fit, to calibrate, to test."""
+
+SHINGLE_WORDS = 3
+LONG_TEXT_WORDS = 20
+BANDS, ROWS_PER_BAND = 8, 8
+"""Texts of Jaccard similarity s share a band with probability 1 - (1 - s^8)^8: 0.33 at 0.6, 0.76 at
+0.8, 0.99 at 0.9 [Broder 1997; Leskovec, Rajaraman & Ullman]."""
+SIMILAR = 0.8
+"""Least share of equal min-hashes, an estimate of the Jaccard similarity, for a near-duplicate."""
+
+_WORD = re.compile(r"\w+")
+_PRIME = np.uint64((1 << 61) - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Indices into the rounds: three disjoint parts that cover them all. groups, shape (rounds,):
+    near-duplicates have the same number."""
+
+    fit: IntArray
+    calibrate: IntArray
+    test: IntArray
+    groups: IntArray
+
+
+def split(rounds: Sequence[Round], seed: int = 0, shares: Sequence[float] = SHARES) -> Split:
+    """The oldest groups to fit, the latest to test. A group is as old as its first round; where times
+    are unknown, the order of the groups is drawn from the seed. No group stands in two parts."""
+    groups = near_duplicates([r.query.text for r in rounds], [r.question_key for r in rounds])
+    order = _order(rounds, groups, seed)
+    sizes = np.bincount(groups, minlength=len(order))[order]
+    reached = (np.cumsum(sizes) - sizes / 2) / max(len(rounds), 1)
+    part_of_group = np.empty(len(order), np.int64)
+    part_of_group[order] = np.searchsorted(np.cumsum(shares)[:-1], reached, side="right")
+    part = part_of_group[groups]
+    fit, calibrate, test = (np.flatnonzero(part == i) for i in range(3))
+    return Split(fit, calibrate, test, groups)
+
+
+def _order(rounds: Sequence[Round], groups: IntArray, seed: int) -> IntArray:
+    count = int(groups.max(initial=-1)) + 1
+    drawn = np.random.default_rng(seed).permutation(count)
+    times = [r.created_at for r in rounds]
+    if not rounds or any(time is None for time in times):
+        return drawn
+    first = np.full(count, np.inf)
+    np.minimum.at(first, groups, np.array(times, np.float64))
+    return np.lexsort((drawn, first))
+
+
+def near_duplicates(texts: Sequence[str], keys: Sequence[Hashable]) -> IntArray:
+    """Group numbers, shape (texts,): equal keys, equal normalised texts, and texts of 20 words or more
+    that are nearly the same."""
+    tidy = [normalised(text) for text in texts]
+    distinct = {text: i for i, text in enumerate(dict.fromkeys(tidy))}
+    where = np.array([distinct[text] for text in tidy], np.int64)
+    links = _links_by_key(where, keys) + _links_by_content(list(distinct))
+    return _components(len(distinct), links)[where]
+
+
+def _links_by_key(where: IntArray, keys: Sequence[Hashable]) -> list[tuple[int, int]]:
+    first: dict[Hashable, int] = {}
+    return [(first.setdefault(key, int(i)), int(i)) for key, i in zip(keys, where, strict=True)]
+
+
+def _links_by_content(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Each long text with the first that shares a band with it and is similar enough."""
+    words = [_WORD.findall(text) for text in texts]
+    long = [i for i, found in enumerate(words) if len(found) >= LONG_TEXT_WORDS]
+    if not long:
+        return []
+    signatures = np.stack([_signature(words[i]) for i in long])
+    links = []
+    for band in np.split(signatures, BANDS, axis=1):
+        first: dict[bytes, int] = {}
+        for i, hashes in enumerate(band):
+            other = first.setdefault(hashes.tobytes(), i)
+            if other != i and np.mean(signatures[i] == signatures[other]) >= SIMILAR:
+                links.append((long[other], long[i]))
+    return links
+
+
+def _signature(words: Sequence[str]) -> NDArray[np.uint64]:
+    """Min-hashes of the text's word shingles, shape (bands * rows,)."""
+    codes = np.array([crc32(word.encode()) for word in words], np.uint64)
+    shingles = codes[: 1 - SHINGLE_WORDS].copy()
+    for i in range(1, SHINGLE_WORDS):
+        shingles = shingles * np.uint64(0x9E3779B97F4A7C15) + codes[i : len(codes) - SHINGLE_WORDS + 1 + i]
+    shingles ^= shingles >> np.uint64(29)
+    mixed = shingles[:, None] * _FACTORS + _TERMS
+    smallest: NDArray[np.uint64] = ((mixed ^ (mixed >> np.uint64(31))) % _PRIME).min(axis=0)
+    return smallest
+
+
+_FACTORS, _TERMS = np.random.default_rng(0).integers(1, 2**63, (2, BANDS * ROWS_PER_BAND), np.uint64) | np.uint64(1)
+
+
+def _components(count: int, links: Iterable[tuple[int, int]]) -> IntArray:
+    """Numbers of the connected components, in the order of their first members."""
+    parent = list(range(count))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = i = parent[parent[i]]
+        return i
+
+    for left, right in links:
+        low, high = sorted((root(left), root(right)))
+        parent[high] = low
+    roots = [root(i) for i in range(count)]
+    _, numbers = np.unique(roots, return_inverse=True)
+    return numbers.astype(np.int64)

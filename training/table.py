@@ -1,0 +1,128 @@
+"""Table: rounds as arrays, the features computed once for each distinct query."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from router.estimate import FloatArray
+from router.features import Extractor, FeatureRow
+from router.learnt.scaling import Scaling
+from router.menu import Menu
+from router.query import Query
+from training.rounds import Round
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Of the distinct queries: dense, shape (queries, columns); hashed, a sparse matrix of shape
+    (queries, buckets)."""
+
+    dense: FloatArray
+    hashed: sparse.csr_matrix
+
+    def row(self, i: int) -> FeatureRow:
+        """One query's features, as the extractor gave them."""
+        start, end = self.hashed.indptr[i : i + 2]
+        return FeatureRow(self.dense[i], self.hashed.indices[start:end], self.hashed.data[start:end])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Rounds as arrays of shape (rounds,): query is a row of ``features``, arm a position of ``menu``,
+    group the near-duplicates' number; weight counts in fitting; cost_usd and latency_s are nan where
+    unknown."""
+
+    menu: Menu
+    features: Features
+    query: IntArray
+    arm: IntArray
+    reward: FloatArray
+    cost_usd: FloatArray
+    latency_s: FloatArray
+    weight: FloatArray
+    group: IntArray
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+    def take(self, rows: IntArray) -> Table:
+        """The table of some of its rounds."""
+        return replace(
+            self,
+            query=self.query[rows],
+            arm=self.arm[rows],
+            reward=self.reward[rows],
+            cost_usd=self.cost_usd[rows],
+            latency_s=self.latency_s[rows],
+            weight=self.weight[rows],
+            group=self.group[rows],
+        )
+
+    @property
+    def scaling(self) -> Scaling:
+        """The mean and deviation of each dense column over these rounds; a constant column keeps its
+        scale of one."""
+        seen = self.features.dense[self.query]
+        deviation = seen.std(axis=0)
+        return Scaling(seen.mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0))
+
+
+def tabulate(
+    rounds: Sequence[Round],
+    groups: IntArray,
+    extractor: Extractor,
+    menu: Menu,
+    clip: float | None = None,
+) -> Table:
+    """The rounds' table; every arm must be on the menu.
+
+    clip: with it, a round weighs 1 / propensity, at most ``clip``, over the mean weight. The default
+    weighs all alike: the reward depends on query and arm alone, so a model of it needs no correction
+    for how the arm was drawn, and weights would only enlarge its variance.
+    """
+    keys = [_key(r.query) for r in rounds]
+    where = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    queries: dict[str, Query] = {}
+    for key, r in zip(keys, rounds, strict=True):
+        queries.setdefault(key, r.query)
+    return Table(
+        menu,
+        _features([queries[key] for key in where], extractor),
+        np.array([where[key] for key in keys], np.int64),
+        np.array([menu.position[r.arm] for r in rounds], np.int64),
+        np.array([r.reward for r in rounds], np.float64),
+        np.array([np.nan if r.cost_usd is None else r.cost_usd for r in rounds], np.float64),
+        np.array([np.nan if r.latency_s is None else r.latency_s for r in rounds], np.float64),
+        _weights(rounds, clip),
+        groups,
+    )
+
+
+def _key(query: Query) -> str:
+    """All of a query that features may look at."""
+    seen = [list(query.messages), query.max_completion_tokens, dict(query.parameters)]
+    return json.dumps(seen, sort_keys=True, default=str)
+
+
+def _features(queries: Sequence[Query], extractor: Extractor) -> Features:
+    rows = [extractor(query) for query in queries]
+    ends = np.cumsum([0, *(len(row.indices) for row in rows)])
+    values = np.concatenate([row.values for row in rows])
+    indices = np.concatenate([row.indices for row in rows])
+    hashed = sparse.csr_matrix((values, indices, ends), shape=(len(rows), extractor.buckets))
+    return Features(np.stack([row.dense for row in rows]), hashed)
+
+
+def _weights(rounds: Sequence[Round], clip: float | None) -> FloatArray:
+    if clip is None:
+        return np.ones(len(rounds))
+    weights = np.array([min(1 / r.propensity, clip) if r.propensity else 1.0 for r in rounds])
+    return weights / weights.mean()
