@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from router.allocator import Allocator
 from router.arm import Arm
 from router.budget import Budget
+from router.bundle import Bundle
 from router.configuration import Configuration, MenuSection, ModelSection, PolicySection
 from router.errors import ConfigurationError
 from router.menu import Menu
 from router.model_card import ModelCard
 from router.policies import POLICIES, Policy
+from router.price import Price
 from router.strategies import STRATEGIES, Strategy
 from router.strategies.cascade import Stage
 from router.tariff import Tariff, to_nano
@@ -114,6 +117,21 @@ def _constructed(where: str, kind: type[Any], options: Mapping[str, Any]) -> Any
         return kind(**options)
     except TypeError as error:
         raise ConfigurationError(f"{where}: {error} (known keys: {', '.join(known)}).") from error
+
+
+def configured_allocator(configuration: Configuration, bundle: Bundle, menu: Menu) -> Allocator:
+    """The decision of a configuration, beginning with a bundle made or loaded for its menu."""
+    decision = configuration.decision
+    return Allocator(
+        menu,
+        configured_policies(configuration, menu),
+        decision.policy,
+        Price(decision.price_per_usd, decision.price_per_s),
+        bundle,
+        model_cards(configuration),
+        default_arm(configuration, menu),
+        configuration.hash,
+    )
 
 
 def default_arm(configuration: Configuration, menu: Menu) -> Arm:

@@ -30,13 +30,14 @@ class Meter:
 
     budget: Budget
     clock: Clock = time.perf_counter
-    started: float = field(default=0.0)
+    started: float = -1.0
     usage: Usage = NOTHING
     records: list[CallRecord] = field(default_factory=list)
     _held: Usage = NOTHING
 
     def __post_init__(self) -> None:
-        self.started = self.started or self.clock()
+        if self.started < 0:
+            self.started = self.clock()
 
     @property
     def elapsed_s(self) -> float:

@@ -13,10 +13,9 @@ from router.allocator import Allocator
 from router.backend import Backend
 from router.bundle import Bundle, cold_bundle, load_bundle
 from router.configuration import Configuration
-from router.configured import configured_menu, configured_policies, default_arm, model_cards
+from router.configured import configured_allocator, configured_menu
 from router.errors import BundleError, ConfigurationError
 from router.menu import Menu
-from router.price import Price
 from router.stores import KnowMenu, Store
 from router.stores.sqlite import Sqlite
 from serving.accounts import Accounts
@@ -70,18 +69,8 @@ def compose(configuration: Configuration, environment: Mapping[str, str], bundle
     without it, or where it does not fit, the documented prior decides until one arrives.
     """
     menu = configured_menu(configuration)
-    cards = model_cards(configuration)
-    decision = configuration.decision
-    allocator = Allocator(
-        menu,
-        configured_policies(configuration, menu),
-        decision.policy,
-        Price(decision.price_per_usd, decision.price_per_s),
-        first_bundle(bundle, menu, decision.features),
-        cards,
-        default_arm(configuration, menu),
-        configuration.hash,
-    )
+    first = first_bundle(bundle, menu, configuration.decision.features)
+    allocator = configured_allocator(configuration, first, menu)
     accounts = Accounts.of(configuration)
     backends = configured_backends(configuration, environment)
     by_model = {name: backends[model.backend] for name, model in configuration.models.items()}
@@ -92,7 +81,7 @@ def compose(configuration: Configuration, environment: Mapping[str, str], bundle
         configuration.resilience.first_wait_s,
         configuration.resilience.max_wait_s,
     )
-    execution = Execution(allocator, recorder, by_model, cards, retries, configuration.store.prompts)
+    execution = Execution(allocator, recorder, by_model, allocator.cards, retries, configuration.store.prompts)
     watch = BundleWatch(allocator, bundles_folder(configuration) / POINTER)
     return Service(configuration, allocator, execution, recorder, store, accounts, watch, backends)
 

@@ -1,0 +1,5 @@
+"""``python -m effortwise``."""
+
+from effortwise.cli import main
+
+main()

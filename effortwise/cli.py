@@ -1,0 +1,159 @@
+"""The command line. Each command imports what it needs when it runs, so that ``--help`` is fast."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from router.errors import EffortwiseError
+
+app = typer.Typer(
+    name="effortwise",
+    help="Decides, for every query, how hard a language model should think, and proves that it was right.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+traces = typer.Typer(help="Exchange traces in the interchange form (Parquet).", no_args_is_help=True)
+app.add_typer(traces, name="traces")
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="EFFORTWISE_CONFIG")]
+LOCAL = Path("config/local.toml")
+
+
+def main() -> None:
+    """Run the command line; an error of the project's own ends it with one line."""
+    try:
+        app()
+    except EffortwiseError as error:
+        print(f"effortwise: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def serve(
+    config: ConfigPath = LOCAL,
+    port: Annotated[int | None, typer.Option(help="Listen here instead of server.port.")] = None,
+    host: Annotated[str | None, typer.Option(help="Listen here instead of server.host.")] = None,
+) -> None:
+    """Serve the OpenAI-compatible endpoint."""
+    from effortwise.commands.serve import serve as run
+
+    run(config, host, port)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where to work and leave the picture.")] = Path("state/demo"),
+    seed: Annotated[int, typer.Option(help="Of the tasks.")] = 1,
+    explore: Annotated[int, typer.Option(help="Tasks to learn from.")] = 240,
+    fresh: Annotated[int, typer.Option(help="Fresh tasks to compare on.")] = 54,
+) -> None:
+    """The whole loop before your eyes: serve, explore, judge, train, swap, compare."""
+    from effortwise.commands.demo import demo as run
+
+    run(folder, seed, explore, fresh)
+
+
+@app.command()
+def train(
+    config: ConfigPath = LOCAL,
+    traces_file: Annotated[
+        Path | None, typer.Option("--traces", help="Learn from this Parquet file instead of the store.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the bundle here, and register nothing.")] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+) -> None:
+    """Learn the next bundle from traces and their outcomes, and register it as challenger."""
+    from effortwise.commands.train import train as run
+
+    run(config, traces_file, out, seed)
+
+
+@app.command()
+def promote(config: ConfigPath = LOCAL) -> None:
+    """Make the challenger the champion; a running service swaps to it."""
+    from effortwise.commands.registry import promote as run
+
+    run(config)
+
+
+@app.command()
+def rollback(config: ConfigPath = LOCAL) -> None:
+    """Make the champion before this one the champion again."""
+    from effortwise.commands.registry import rollback as run
+
+    run(config)
+
+
+@app.command(hidden=True)
+def follow(config: ConfigPath = LOCAL) -> None:
+    """Fetch the champion whenever the alias moves; ``serve`` starts this beside itself."""
+    from effortwise.commands.registry import follow as run
+
+    run(config)
+
+
+@app.command()
+def explain(
+    text: Annotated[str, typer.Argument(help="The question.")],
+    config: ConfigPath = LOCAL,
+    policy: Annotated[str, typer.Option(help="The policy to ask.")] = "auto",
+    max_cost_usd: Annotated[float | None, typer.Option(help="Hard cap on the answer's cost.")] = None,
+    deadline_s: Annotated[float | None, typer.Option(help="Hard limit on its time.")] = None,
+    stakes: Annotated[float, typer.Option(help="What a right answer is worth.")] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the decision card of a question: every arm, its estimate, and why this one."""
+    from effortwise.commands.explain import explain as run
+
+    run(config, text, policy, max_cost_usd, deadline_s, stakes, json)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="strategies, policies, predictors, ...; all without.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what is registered, one line each."""
+    from effortwise.commands.catalogue import catalogue
+
+    catalogue(kind, json)
+
+
+@app.command("record-pool")
+def record_pool(
+    path: Annotated[Path, typer.Argument(help="The Parquet file to write.")] = Path("pool.parquet"),
+    queries: Annotated[int, typer.Option(help="Tasks of the workload.")] = 100,
+    samples: Annotated[int, typer.Option(help="Draws per task and prompt template.")] = 6,
+    seed: Annotated[int, typer.Option(help="Of the tasks.")] = 2026,
+) -> None:
+    """Record the embedded model's own answers to the checkable workload."""
+    from effortwise.commands.pool import record
+
+    record(path, queries, samples, seed)
+
+
+@traces.command("export")
+def traces_export(
+    path: Annotated[Path, typer.Argument(help="The Parquet file to write.")], config: ConfigPath = LOCAL
+) -> None:
+    """Write the store's traces with their outcomes."""
+    from effortwise.commands.traces import export
+
+    export(config, path)
+
+
+@traces.command("import")
+def traces_import(
+    path: Annotated[Path, typer.Argument(help="The Parquet file to read.")],
+    config: ConfigPath = LOCAL,
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset of the file.")] = None,
+) -> None:
+    """Read traces with their outcomes into the store; a repeat changes nothing."""
+    from effortwise.commands.traces import import_
+
+    import_(config, path, dataset)

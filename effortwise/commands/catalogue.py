@@ -1,0 +1,51 @@
+"""``effortwise list``: every registered name with its line."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Mapping
+from typing import Any
+
+from router.confidence import CONFIDENCE
+from router.errors import ConfigurationError
+from router.features import FEATURES
+from router.policies import POLICIES
+from router.predictors import PREDICTORS
+from router.registry import Registry
+from router.stores import STORES
+from router.strategies import STRATEGIES
+from router.verifiers import VERIFIERS
+from serving.backends import BACKENDS
+
+KINDS: Mapping[str, Registry[Any]] = {
+    "strategies": STRATEGIES,
+    "verifiers": VERIFIERS,
+    "policies": POLICIES,
+    "features": FEATURES,
+    "predictors": PREDICTORS,
+    "confidence": CONFIDENCE,
+    "backends": BACKENDS,
+    "stores": STORES,
+}
+
+
+def catalogue(kind: str, json: bool) -> None:
+    """Print the registered names of a kind, or of all."""
+    if kind and kind not in KINDS:
+        raise ConfigurationError(f"Unknown kind {kind!r}. Known: {', '.join(KINDS)}.")
+    found = {name: _lines(KINDS[name]) for name in ([kind] if kind else KINDS)}
+    if json:
+        print(json_module.dumps(found, indent=2))
+        return
+    for name, lines in found.items():
+        print(name)
+        for entry, summary in lines.items():
+            print(f"  {entry:<20} {summary}")
+
+
+def _lines(registry: Registry[Any]) -> dict[str, str]:
+    return {name: getattr(registry[name], "summary", "") or _first_line(registry[name]) for name in registry}
+
+
+def _first_line(kind: type) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,69 @@
+"""``effortwise explain``: the decision card on the terminal."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from effortwise.bundled import starting_bundle
+from router.configuration import load_configuration
+from router.configured import configured_allocator, configured_menu
+from router.query import Query, Wishes
+from serving.bundles import POINTER
+from serving.decision_card import card_values
+from serving.service import bundles_folder, first_bundle
+
+
+def explain(
+    config: Path,
+    text: str,
+    policy: str,
+    max_cost_usd: float | None,
+    deadline_s: float | None,
+    stakes: float,
+    json: bool,
+) -> None:
+    """Decide about a question without answering it, and print why."""
+    configuration = load_configuration(config)
+    menu = configured_menu(configuration)
+    pointer = bundles_folder(configuration) / POINTER
+    folder = Path(pointer.read_text().strip()) if pointer.exists() else starting_bundle(configuration)
+    allocator = configured_allocator(
+        configuration, first_bundle(folder, menu, configuration.decision.features), menu
+    )
+    wishes = Wishes(max_cost_usd, deadline_s, stakes=stakes)
+    query = Query(({"role": "user", "content": text},), policy, wishes=wishes)
+    values = card_values(allocator.card(query), menu)
+    if json:
+        print(json_module.dumps(values, indent=2))
+    else:
+        _print(values)
+
+
+def _print(values: dict[str, Any]) -> None:
+    table = Table(title=f"{values['arm']}  (policy {values['versions']['policy']}, stakes {values['stakes']:g})")
+    table.add_column("arm")
+    for name in ("P(success)", "USD per 1,000", "seconds", "utility", "propensity"):
+        table.add_column(name, justify="right")
+    table.add_column("excluded")
+    for row in values["arms"]:
+        table.add_row(
+            ("[bold]" if row["arm"] == values["arm"] else "") + row["arm"],
+            f"{row['quality']:.2f} ± {row['quality_sd']:.2f}",
+            f"{1000 * row['cost_usd']:.4f}",
+            f"{row['latency_s']:.2f}",
+            f"{row['utility']:+.3f}",
+            f"{row['propensity']:.3f}",
+            row["excluded"] or "",
+        )
+    console = Console()
+    console.print(table)
+    price, versions = values["price"], values["versions"]
+    console.print(
+        f"price {price['per_usd']:g} per USD, {price['per_s']:g} per second; predictor {versions['predictor']}; "
+        f"menu {versions['menu']}; configuration {versions['configuration']}; reserves {values['reserved_usd']:.6f} USD"
+    )

@@ -1,0 +1,73 @@
+"""``effortwise serve``."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from effortwise.bundled import starting_bundle
+from router.configuration import Configuration, load_configuration
+from router.errors import ConfigurationError
+from serving.app import create_app
+from serving.service import Service, compose
+from serving.single import only_server
+
+_SWITCH_INTERVAL_S = 0.0005
+"""How long the event loop may keep the interpreter's lock from the writer thread."""
+
+
+def serve(config: Path, host: str | None, port: int | None) -> None:
+    """Run the service until it is told to stop."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    configuration = load_configuration(config)
+    where = host or configuration.server.host, configuration.server.port if port is None else port
+    with only_server(configuration.store.path):
+        service = compose(configuration, os.environ, starting_bundle(configuration))
+        _announce(service, *where)
+        with _follower(configuration, config):
+            _run(service, *where)
+
+
+def _run(service: Service, host: str, port: int) -> None:
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    application = create_app(service)
+    gc.collect()
+    gc.freeze()  # what was loaded at start never dies: collections need not look at it
+    uvicorn.run(
+        application, host=host, port=port, log_level="warning", access_log=False, ws="none", server_header=False,
+        timeout_graceful_shutdown=30,
+    )  # fmt: skip
+
+
+def _announce(service: Service, host: str, port: int) -> None:
+    allocator = service.allocator
+    models = ", ".join(service.configuration.models)
+    print(f"Effortwise listens on http://{host}:{port}/v1 (models: {models}; {len(allocator.menu)} arms; "
+          f"bundle {allocator.bundle.version}; configuration {allocator.configuration_hash})", flush=True)  # fmt: skip
+
+
+@contextmanager
+def _follower(configuration: Configuration, config: Path) -> Iterator[None]:
+    """The process that follows the registry: MLflow is heavy and never loaded into the server."""
+    registry = configuration.registry
+    if registry is None or not registry.follow:
+        yield
+        return
+    if importlib.util.find_spec("mlflow") is None:
+        raise ConfigurationError("registry: MLflow is not installed. Install 'effortwise[train]' or drop [registry].")
+    command = [sys.executable, "-m", "effortwise", "follow", "--config", str(config)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)

@@ -1,0 +1,83 @@
+"""Simulate: what would each arm have answered? The served strategies, over recorded answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from router.allocator import plan_budget
+from router.arm import Arm
+from router.confidence import ConfidencePredictor
+from router.errors import BackendError, OutOfCompute
+from router.metering import Metered, Meter
+from router.price import Price
+from router.query import Query
+from router.replay import Recording, Replay
+from router.run import Prospect, Run
+from router.usage import Usage
+from router.verifiers import make_verifier
+from training.virtual_time import VirtualTimeLoop
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What one arm made of one query: the chosen answer's recorded score in [0, 1] (0 where there was
+    none), what it spent, and its wall time in seconds, parallel calls overlapping."""
+
+    query_id: str
+    arm: str
+    score: float
+    usage: Usage
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Replays arms over one recording.
+
+    confidence: for strategies that ask how sure they are. prospects: what the difficulty predictor
+    says of a query, by arm id; without it, nothing is known in advance.
+    """
+
+    recording: Recording
+    confidence: ConfidencePredictor
+    price: Price = Price()  # noqa: RUF009  # frozen
+    prospects: Callable[[Query], Mapping[str, Prospect]] = lambda _: {}
+
+    def replay(self, pairs: Iterable[tuple[Query, Arm]], shift: int = 0) -> list[Replayed]:
+        """One result per pair of query and arm. shift: see ``Replay``."""
+        loop = VirtualTimeLoop()
+        try:
+            return [loop.run_until_complete(self._replay(query, arm, shift, loop.time)) for query, arm in pairs]
+        finally:
+            loop.close()
+
+    async def _replay(self, query: Query, arm: Arm, shift: int, clock: Callable[[], float]) -> Replayed:
+        replay = Replay(self.recording, shift, timed=True)
+        started = clock()
+        meter = Meter(plan_budget(query, arm), clock, started)
+        run = self._run(query, arm, replay, meter)
+        score = 0.0
+        try:
+            answer = await arm.strategy.answer(run)
+            score = replay.score(answer.candidate.completion)
+        except (BackendError, OutOfCompute):
+            if run.incumbent is not None:
+                score = replay.score(run.incumbent.candidate.completion)
+        return Replayed(query.id, arm.id, score, meter.usage, clock() - started)
+
+    def _run(self, query: Query, arm: Arm, replay: Replay, meter: Meter) -> Run:
+        prospects = self.prospects(query)
+        verifier = make_verifier(query.wishes.verifier) if query.wishes.verifier else None
+        prior = prospects[arm.id].quality if arm.id in prospects else 0.5
+        return Run(
+            query,
+            meter,
+            {card.name: Metered(replay, card, meter) for card in arm.models},
+            {card.name: card for card in arm.models},
+            self.confidence,
+            verifier,
+            self.price,
+            prior,
+            prospects,
+        )
