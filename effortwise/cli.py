@@ -20,7 +20,9 @@ app = typer.Typer(
 traces = typer.Typer(help="Exchange traces in the interchange form (Parquet).", no_args_is_help=True)
 app.add_typer(traces, name="traces")
 
-ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", envvar="EFFORTWISE_CONFIG")]
+ConfigPath = Annotated[
+    Path, typer.Option("--config", "-c", help="The configuration file.", envvar="EFFORTWISE_CONFIG")
+]
 LOCAL = Path("config/local.toml")
 
 

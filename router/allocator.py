@@ -171,7 +171,9 @@ class Allocator:
         )
 
     def _versions(self, policy: str, bundle: Bundle) -> Versions:
-        return Versions(policy, bundle.version, self.menu.hash, self.configuration_hash, bundle.extractor.hash)
+        return Versions(
+            policy, bundle.version, self.menu.hash, self.configuration_hash, bundle.extractor.hash
+        )
 
 
 def plan_budget(query: Query, arm: Arm) -> Budget:

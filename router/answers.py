@@ -19,7 +19,7 @@ MAX_ANSWER_CHARACTERS = 300
 MAX_READ_CHARACTERS = 20_000
 """Of a longer reply only the end is read, where an answer stands."""
 
-NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])[-+]?\.\d+")
+NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+|/\d+)?|(?<![\w.])[-+]?\.\d+")
 _PLAIN_NUMBER = re.compile(r"([-+]?)(\d{1,3}(?:,\d{3})+|\d*)(?:\.(\d*))?(%?)")
 _ANSWER_LINE = re.compile(r"\banswer\b[ \t*_]*(?::|=|\bis\b:?)[ \t*_]*(\S[^\n]*)", re.IGNORECASE)
 _WANTS_NUMBER = re.compile(
@@ -37,6 +37,7 @@ _ALTERNATIVES = re.compile(
 )
 _ASKS_WHAT = re.compile(r"\b(?:what|which|who|where|when)\b[^?\n]*\?", re.IGNORECASE)
 _STATEMENT = re.compile(r"[^.!?\n]*?\b(?:is|are|was|were)\s+([^.!?\n]{1,60}?)[.!]*")
+_UNITS = re.compile(r"\\(?:text|mathrm|textbf)\{[^}]*\}|\\[,; %$]|\$")
 _WHITESPACE = re.compile(r"\s+")
 _PARENTHESISED = re.compile(r"\((\w+)\)")
 _BEFORE = " *_`$\"'“”‘’,;:"
@@ -49,8 +50,8 @@ def extract_answer(query: Query, text: str) -> str | None:
     """The final answer in a reply, ``None`` where none can be told apart.
 
     In this order: the JSON object where one is wanted, the last ``\\boxed{}``, the last line
-    ``Answer: ...``, else the reply's whole text or its last line; of these the choice or number that
-    the query wants.
+    ``Answer: ...``, else the whole reply; of the last two, the choice or number that the query
+    wants, or a short text itself (of a longer one its last line).
 
     >>> extract_answer(Query([{"role": "user", "content": "What is 2 + 3?"}]), "2 + 3 = 5.")
     '5'
@@ -59,8 +60,8 @@ def extract_answer(query: Query, text: str) -> str | None:
     if wants_json(query):
         return _canonical(find_json(text))
     question = query.text
-    stated = boxed(text) or _answer_line(text) or text
-    return _wanted(question, stated) or _reply_itself(question, stated)
+    stated = boxed(text)
+    return _short(_UNITS.sub("", stated)) if stated else _from_prose(question, _answer_line(text) or text)
 
 
 def normalise(answer: str, casefold: bool = True) -> str:
@@ -117,13 +118,14 @@ def _answer_line(text: str) -> str | None:
     return _unwrap_line(lines[-1]) if lines else None
 
 
-def _wanted(question: str, text: str) -> str | None:
-    """The choice, named word or number that the question wants, from the text."""
+def _from_prose(question: str, text: str) -> str | None:
+    """What the question wants, from a text that states it in words: ``None`` where it wants a number and
+    there is none."""
     if len(set(_LISTED_CHOICE.findall(question))) > 1 and (choice := _choice(text)):
         return choice
     if word := _alternative(question, text):
         return word
-    return last_number(text) if _WANTS_NUMBER.search(question) else None
+    return last_number(text) if _WANTS_NUMBER.search(question) else _reply_itself(question, text)
 
 
 def _choice(text: str) -> str | None:
@@ -136,7 +138,7 @@ def _choice(text: str) -> str | None:
 def _alternative(question: str, text: str) -> str | None:
     """The one of "X or Y" that the text names, or that it begins with where it names both."""
     for words in _ALTERNATIVES.findall(question):
-        pair = [word for word in words if word]
+        pair: list[str] = [word for word in words if word]
         named = [word for word in pair if _position(word, text) >= 0]
         leading = [word for word in named if _position(word, text) == 0]
         if len(named) == 1 or leading:
@@ -151,7 +153,7 @@ def _position(word: str, text: str) -> int:
 
 def last_number(text: str) -> str | None:
     """The last number in a text, as written."""
-    numbers = NUMBER.findall(text)
+    numbers: list[str] = NUMBER.findall(text)
     return numbers[-1] if numbers else None
 
 

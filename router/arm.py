@@ -57,7 +57,9 @@ class Arm:
     def _worst_call(self, query: Query, card: ModelCard, calls: int) -> Usage:
         completion = completion_cap(query, card)
         call = Call(card.name, query.messages, completion, query.parameters)
-        prompt = min(call.prompt_token_bound + TEMPLATE_TOKENS + PROMPT_TOKENS_PER_MESSAGE, card.context_tokens)
+        prompt = min(
+            call.prompt_token_bound + TEMPLATE_TOKENS + PROMPT_TOKENS_PER_MESSAGE, card.context_tokens
+        )
         cost = card.tariff.cost_nano(prompt, completion)
         return Usage(calls, calls * prompt, calls * completion, calls * cost)
 

@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ GOLDEN_QUERIES: tuple[Mapping[str, Any], ...] = (
     {
         "messages": [
             {"role": "system", "content": "You extract data."},
-            {"role": "user", "content": 'Give JSON with the name and age: "Zoë, who is 41, left."\n1. one\n2. two'},
+            {"role": "user", "content": 'JSON with name and age: "Zoë, who is 41, left."\n1. one\n2. two'},
         ],
         "max_completion_tokens": 64,
     },
@@ -72,7 +72,9 @@ class Bundle:
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
 
-def cold_bundle(menu: Menu, features: Sequence[str] = DEFAULT_FEATURES, options: Options | None = None) -> Bundle:
+def cold_bundle(
+    menu: Menu, features: Sequence[str] = DEFAULT_FEATURES, options: Options | None = None
+) -> Bundle:
     """The bundle of a service that has learnt nothing: the documented priors, for any menu."""
     return Bundle(Extractor.of(features, options), Constant.prior(menu), Agreement(), PRIOR_VERSION)
 
@@ -126,12 +128,14 @@ def load_bundle(folder: Path, menu: Menu, options: Options | None = None) -> Bun
     files, version = _verified(folder)
     manifest = json.loads(files["manifest.json"])
     if manifest.get("format") != FORMAT:
-        raise BundleError(f"The bundle {folder} has format {manifest.get('format')}; this version reads {FORMAT}.")
+        found = manifest.get("format")
+        raise BundleError(f"The bundle {folder} has format {found}; this version reads {FORMAT}.")
     extractor = _extractor(manifest["features"], options)
     _check_menu(manifest["arms"], menu)
     try:
         difficulty = PREDICTORS[manifest["predictor"]].restore(_state(files, manifest), menu)
-        confidence = CONFIDENCE[manifest["confidence"]](json.loads(files["confidence.json"]))
+        make_confidence: Callable[..., ConfidencePredictor] = CONFIDENCE[manifest["confidence"]]
+        confidence = make_confidence(json.loads(files["confidence.json"]))
     except (ConfigurationError, KeyError, TypeError) as error:
         raise BundleError(f"The bundle {folder} cannot be restored: {error}.") from error
     _check_golden(json.loads(files["golden.json"]), extractor, difficulty, menu)
@@ -235,4 +239,4 @@ def _check_golden(
             expected = np.array(written[name])[where]
             worst = float(np.max(np.abs(expected - values)))
             if not worst <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-                raise BundleError(f"The bundle's {name} is off by {worst:g} on a golden query: not what was trained.")
+                raise BundleError(f"The bundle's {name} is off by {worst:g} on a golden query.")

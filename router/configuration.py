@@ -33,7 +33,7 @@ class ServerSection(Section):
     """``[server]``: where the service listens and what it accepts."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535)
     max_body_bytes: Positive = 4_000_000
     max_choices: Positive = 16
 

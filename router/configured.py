@@ -100,12 +100,15 @@ def configured_policies(configuration: Configuration, menu: Menu) -> dict[str, P
     for name, policy in policies.items():
         arm = getattr(policy, "arm", None)
         if arm is not None and arm not in menu:
-            raise ConfigurationError(f"policies.{name}.arm = {arm!r} is not on the menu: {', '.join(menu.ids)}.")
+            raise ConfigurationError(
+                f"policies.{name}.arm = {arm!r} is not on the menu: {', '.join(menu.ids)}."
+            )
     return policies
 
 
 def _policy(name: str, section: PolicySection) -> Policy:
-    return _constructed(f"policies.{name}", POLICIES[section.type], section.options)
+    policy: Policy = _constructed(f"policies.{name}", POLICIES[section.type], section.options)
+    return policy
 
 
 def _constructed(where: str, kind: type[Any], options: Mapping[str, Any]) -> Any:
@@ -140,5 +143,7 @@ def default_arm(configuration: Configuration, menu: Menu) -> Arm:
     if name is None:
         return menu.arms[0]
     if name not in menu:
-        raise ConfigurationError(f"decision.default_arm = {name!r} is not on the menu: {', '.join(menu.ids)}.")
+        raise ConfigurationError(
+            f"decision.default_arm = {name!r} is not on the menu: {', '.join(menu.ids)}."
+        )
     return menu[name]

@@ -54,10 +54,14 @@ class Feasibility:
                 calls[i, models.index(name)] = count
         object.__setattr__(self, "_calls", calls)
         object.__setattr__(self, "_verified", _mask(arms, lambda arm: arm.strategy.traits.needs_verifier))
-        object.__setattr__(self, "_context", np.array([min(c.context_tokens for c in a.models) for a in arms]))
+        object.__setattr__(
+            self, "_context", np.array([min(c.context_tokens for c in a.models) for a in arms])
+        )
         object.__setattr__(self, "_capable", {key: _mask(arms, test) for key, test in CAPABILITIES.items()})
 
-    def check(self, query: Query, estimate: Estimate, *, has_verifier: bool, spendable_nano: int | None) -> Feasible:
+    def check(
+        self, query: Query, estimate: Estimate, *, has_verifier: bool, spendable_nano: int | None
+    ) -> Feasible:
         """The arms that may serve; ``InfeasibleQuery`` where none may."""
         mask = np.ones(len(self.menu), bool)
         reasons: list[tuple[Mask, str]] = []
@@ -72,7 +76,14 @@ class Feasibility:
         """Every arm's worst case in nano-dollars, shape (arms,)."""
         return query.n * (self._calls @ self._cost_per_call(query))
 
-    def _hard(self, query: Query, mask: Mask, reasons: list[tuple[Mask, str]], has_verifier: bool, spendable_nano: int | None) -> None:
+    def _hard(
+        self,
+        query: Query,
+        mask: Mask,
+        reasons: list[tuple[Mask, str]],
+        has_verifier: bool,
+        spendable_nano: int | None,
+    ) -> None:
         for key, capable in self._capable.items():
             if query.parameters.get(key):
                 _leave_out(mask, reasons, ~capable, f"cannot serve {key}")
@@ -85,14 +96,27 @@ class Feasibility:
             first_call = np.where(self._calls > 0, self._cost_per_call(query), np.inf).min(axis=1)
             short = first_call > to_nano(query.wishes.max_cost_usd)
             least = to_usd(int(first_call.min()))
-            _leave_out(mask, reasons, short, f"max_cost_usd does not cover one call (the cheapest may need {least:.3g})")
+            _leave_out(
+                mask,
+                reasons,
+                short,
+                f"max_cost_usd does not cover one call (the cheapest may need {least:.3g})",
+            )
         if spendable_nano is not None:
-            _leave_out(mask, reasons, self.worst_cost_nano(query) > spendable_nano, "exceeds the account's allowance")
+            _leave_out(
+                mask, reasons, self.worst_cost_nano(query) > spendable_nano, "exceeds the account's allowance"
+            )
 
     def _soft(self, query: Query, estimate: Estimate, mask: Mask, reasons: list[tuple[Mask, str]]) -> None:
         wishes = query.wishes
         if wishes.max_cost_usd is not None:
-            _prefer(mask, reasons, estimate.cost_usd_q90 * query.n, wishes.max_cost_usd, "likely exceeds max_cost_usd")
+            _prefer(
+                mask,
+                reasons,
+                estimate.cost_usd_q90 * query.n,
+                wishes.max_cost_usd,
+                "likely exceeds max_cost_usd",
+            )
         if wishes.deadline_s is not None:
             _prefer(mask, reasons, estimate.latency_s_q95, wishes.deadline_s, "likely misses deadline_s")
         if wishes.min_quality is not None:
@@ -129,7 +153,9 @@ def _leave_out(mask: Mask, reasons: list[tuple[Mask, str]], out: Mask, reason: s
         reasons.append((newly, reason))
 
 
-def _prefer(mask: Mask, reasons: list[tuple[Mask, str]], value: FloatArray, limit: float, reason: str) -> None:
+def _prefer(
+    mask: Mask, reasons: list[tuple[Mask, str]], value: FloatArray, limit: float, reason: str
+) -> None:
     """Leave out arms whose value is above the limit; of arms that all are, keep the nearest."""
     over = value > limit
     if not (mask & ~over).any():

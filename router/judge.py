@@ -30,7 +30,9 @@ class Judge:
         """The rating as a verdict; ``unknown`` where the judge fails or says no number."""
         prompt = _PROMPT.format(question=query.text, answer=candidate.text)
         try:
-            reply = await run.ask_judge(self.model, [{"role": "user", "content": prompt}], JUDGE_COMPLETION_TOKENS)
+            reply = await run.ask_judge(
+                self.model, [{"role": "user", "content": prompt}], JUDGE_COMPLETION_TOKENS
+            )
         except (BackendError, BudgetExceeded) as error:
             return Verdict.unknown("judge", str(error))
         found = _RATING.search(reply)

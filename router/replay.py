@@ -81,7 +81,9 @@ class Replay:
         draws = self.recording.draws.get(key, ())
         used = self._used.get(key, 0)
         if used >= len(draws):
-            raise BackendRefused(f"The recording holds {len(draws)} draws of {key[0]!r} for this prompt.", 404)
+            raise BackendRefused(
+                f"The recording holds {len(draws)} draws of {key[0]!r} for this prompt.", 404
+            )
         self._used[key] = used + 1
         recorded = draws[(used + self.shift) % len(draws)]
         self.given[id(recorded.completion)] = recorded

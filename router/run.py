@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -75,7 +75,9 @@ class Run:
         completion = await self.backends[model].complete(call, self.listener if is_answer else DEAF)
         return Candidate(completion, extract_answer(self.query, completion.text), template)
 
-    async def samples(self, model: str, count: int, *, template: str = "direct") -> AsyncIterator[Candidate]:
+    async def samples(
+        self, model: str, count: int, *, template: str = "direct"
+    ) -> AsyncGenerator[Candidate, None]:
         """Candidates of ``count`` parallel calls, as they come.
 
         A failed call costs its candidate only; where all fail, the last error is raised. Closing the
@@ -106,7 +108,9 @@ class Run:
         except (BackendError, BudgetExceeded) as error:
             return Verdict.unknown(self.verifier.name, str(error))
 
-    async def ask_judge(self, model: str, messages: Sequence[Mapping[str, Any]], max_completion_tokens: int) -> str:
+    async def ask_judge(
+        self, model: str, messages: Sequence[Mapping[str, Any]], max_completion_tokens: int
+    ) -> str:
         """The text of a judge model's reply; counted like every call."""
         call = Call(
             model, messages, max_completion_tokens, {"temperature": 0.0}, template="judge", purpose="judge"

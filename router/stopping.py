@@ -16,7 +16,8 @@ def stability(first: int, second: int) -> float:
     (0.5, 0.96875)
     """
     trials = first + second + 1
-    return sum(comb(trials, j) for j in range(first + 1)) / 2**trials
+    tail: int = sum(comb(trials, j) for j in range(first + 1))
+    return tail / float(2**trials)
 
 
 def draws_to_stop(first: int, second: int, stop_at: float, at_most: int) -> int:

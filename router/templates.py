@@ -10,7 +10,7 @@ from router.query import Message
 
 Template: TypeAlias = Callable[[Sequence[Message]], Sequence[Message]]
 
-STEP_BY_STEP = "Think step by step, then finish with a line 'Answer: <answer>'."
+STEP_BY_STEP = "Let's think step by step. End with 'Answer:' and the final answer."
 
 
 def _direct(messages: Sequence[Message]) -> Sequence[Message]:

@@ -49,8 +49,8 @@ class OutcomeBody(BaseModel):
     @property
     def outcome(self) -> Outcome:
         """As the noun."""
-        reward = float(self.verdict) if self.reward is None else self.reward
-        return Outcome(self.trace_id, float(reward or 0.0), self.source, self.outcome_id)
+        reward = float(bool(self.verdict)) if self.reward is None else self.reward
+        return Outcome(self.trace_id, reward, self.source, self.outcome_id)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -116,8 +116,7 @@ def _add_trace_endpoints(app: FastAPI, service: Service) -> None:
     async def trace(trace_id: str, allowance: caller) -> dict[str, Any]:
         """One trace with its plan, steps, calls and outcomes, once it is committed."""
         await _require_trace(service, trace_id, allowance)
-        if service.recorder.account_of(trace_id):
-            await service.recorder.settled(_COMMIT_WITHIN_S)
+        await service.recorder.committed(trace_id, _COMMIT_WITHIN_S)
         found = await asyncio.to_thread(service.store.trace, trace_id)
         if found is None:
             raise UnknownTrace(trace_id)

@@ -79,11 +79,11 @@ class Recorder:
         """Wait until the queue has room."""
         await self._room.wait()
 
-    async def settled(self, timeout_s: float) -> None:
-        """Wait until everything put before is committed, or the time is over."""
+    async def committed(self, trace_id: str, timeout_s: float) -> None:
+        """Wait until a trace that was put is committed, or the time is over."""
         deadline = asyncio.get_running_loop().time() + timeout_s
-        while self._waiting and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.002)
+        while trace_id in self._accounts and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.002)  # an event per trace would cost every request
 
     def account_of(self, trace_id: str) -> str | None:
         """Whose trace it is, where it is still on its way to the store."""

@@ -62,7 +62,9 @@ class Service:
         self.store.close()
 
 
-def compose(configuration: Configuration, environment: Mapping[str, str], bundle: Path | None = None) -> Service:
+def compose(
+    configuration: Configuration, environment: Mapping[str, str], bundle: Path | None = None
+) -> Service:
     """The service of a configuration.
 
     environment: where upstream keys are looked up. bundle: the folder of the bundle to begin with;
@@ -81,7 +83,9 @@ def compose(configuration: Configuration, environment: Mapping[str, str], bundle
         configuration.resilience.first_wait_s,
         configuration.resilience.max_wait_s,
     )
-    execution = Execution(allocator, recorder, by_model, allocator.cards, retries, configuration.store.prompts)
+    execution = Execution(
+        allocator, recorder, by_model, allocator.cards, retries, configuration.store.prompts
+    )
     watch = BundleWatch(allocator, bundles_folder(configuration) / POINTER)
     return Service(configuration, allocator, execution, recorder, store, accounts, watch, backends)
 
@@ -121,7 +125,9 @@ def configured_backends(configuration: Configuration, environment: Mapping[str, 
 def _secret(name: str, variable: str, environment: Mapping[str, str]) -> str:
     value = environment.get(variable)
     if not value:
-        raise ConfigurationError(f"backends.{name}.api_key_env: the environment variable {variable} is not set.")
+        raise ConfigurationError(
+            f"backends.{name}.api_key_env: the environment variable {variable} is not set."
+        )
     return value
 
 
@@ -130,7 +136,9 @@ def _backend(name: str, kind: str, options: dict[str, Any], upstream: Mapping[st
     known = [key for key in inspect.signature(constructor).parameters if key not in ("api_key", "upstream")]
     unknown = [key for key in options if key not in (*known, "api_key")]
     if unknown:
-        raise ConfigurationError(f"backends.{name}: unknown key {unknown[0]!r} (known: {', '.join(known)}, api_key_env).")
+        raise ConfigurationError(
+            f"backends.{name}: unknown key {unknown[0]!r} (known: {', '.join(known)}, api_key_env)."
+        )
     takes_upstream = "upstream" in inspect.signature(constructor).parameters
     try:
         return constructor(**options, **({"upstream": upstream} if takes_upstream else {}))

@@ -34,7 +34,9 @@ def ask(text, **fields):
         (SUM, "Answer: 11. No, wait.\nAnswer: 12 apples", "12"),
         (SUM, "so \\boxed{12} it is", "12"),
         (SUM, "The sum is 1,234.50.", "1,234.50"),
-        (SUM, "twelve", "twelve"),
+        (SUM, "That makes 25/2 in all.", "25/2"),
+        (SUM, "\\boxed{12 \\text{ apples}}", "12"),
+        (SUM, "\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
         (APPLES, "3 + 4 = 7 apples", "7"),
         (CAPITAL, "Paris", "Paris"),
         (CAPITAL, "The capital of France is Paris.", "Paris"),
@@ -62,6 +64,11 @@ def test_the_final_answer_is_kept_apart_from_its_reasoning(question, reply, answ
 def test_nothing_to_extract_is_none(reply):
     """An empty reply and an essay hold no answer that could be compared."""
     assert extract_answer(ask("Tell me about rivers."), reply) is None
+
+
+def test_no_number_where_one_is_wanted_is_none():
+    """An invalid vote is none, so that it can be left out."""
+    assert extract_answer(ask(SUM), "Sure!") is None
 
 
 @pytest.mark.parametrize(

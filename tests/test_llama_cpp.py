@@ -81,7 +81,9 @@ async def test_the_same_seed_gives_the_same_reply_and_another_does_not(model):
     """Seeds and temperature reach the model, as does a stop word."""
     story = [await model.complete(asking("Tell a story.", seed=seed, temperature=1.5)) for seed in (1, 1, 2)]
     assert story[0].text == story[1].text != story[2].text
-    stopped = await model.complete(asking("Tell a story.", seed=1, temperature=1.5, stop=[story[0].text[3:6]]))
+    stopped = await model.complete(
+        asking("Tell a story.", seed=1, temperature=1.5, stop=[story[0].text[3:6]])
+    )
     assert stopped.text == story[0].text[:3]
     assert stopped.finish_reason == "stop"
 
@@ -190,7 +192,7 @@ def test_wrong_options_are_configuration_errors(options):
 
 def test_a_missing_file_is_a_configuration_error(tmp_path):
     """The message names the file."""
-    with pytest.raises(ConfigurationError, match="none.gguf"):
+    with pytest.raises(ConfigurationError, match=r"none\.gguf"):
         LlamaCpp(model_path=str(tmp_path / "none.gguf"))
 
 
@@ -198,7 +200,7 @@ def test_a_missing_file_is_a_configuration_error(tmp_path):
 def test_a_file_that_is_no_model_is_a_configuration_error(tmp_path):
     """A damaged file is named at start, not at the first call."""
     (tmp_path / "bad.gguf").write_bytes(b"not a model")
-    with pytest.raises(ConfigurationError, match="bad.gguf"):
+    with pytest.raises(ConfigurationError, match=r"bad\.gguf"):
         LlamaCpp(model_path=str(tmp_path / "bad.gguf"))
 
 
@@ -220,9 +222,17 @@ def test_tool_calls_are_put_together_from_their_pieces():
     """Names come once, arguments in pieces, several calls by their index."""
     message = {"role": "assistant", "content": ""}
     for piece in (
-        {"tool_calls": [{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+        {
+            "tool_calls": [
+                {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}
+            ]
+        },
         {"tool_calls": [{"index": 0, "function": {"arguments": '{"x":'}}]},
-        {"tool_calls": [{"index": 1, "id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}}]},
+        {
+            "tool_calls": [
+                {"index": 1, "id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}}
+            ]
+        },
         {"tool_calls": [{"index": 0, "function": {"arguments": " 1}"}}]},
     ):
         merge_delta(message, piece)

@@ -64,7 +64,9 @@ def test_every_draw_is_recorded_and_judged(tmp_path):
     table = load_pool(record(tmp_path / "pool.parquet", backend, tariff=Tariff(1.0, 2.0)))
     assert table.schema.equals(SCHEMA)
     rows = table.to_pylist()
-    assert len({(row["query_id"], row["strategy"], row["sample_index"]) for row in rows}) == len(rows) == WHOLE
+    assert (
+        len({(row["query_id"], row["strategy"], row["sample_index"]) for row in rows}) == len(rows) == WHOLE
+    )
     tasks = {task.id: task for task in generate(2026, QUERIES)}
     for row in rows:
         assert row["score"] == judge(tasks[row["query_id"]], row["response"])
@@ -87,9 +89,10 @@ def test_templates_are_asked_as_they_are_rendered():
     """The direct template asks the task's prompt itself, the other one more."""
     direct, *_, thought = draws(2026, 1, SAMPLES)
     assert direct.call().messages[-1]["content"] == direct.task.prompt
-    assert thought.call().messages[-1]["content"] == TEMPLATES["chain_of_thought"](
-        thought.task.query().messages
-    )[-1]["content"]
+    assert (
+        thought.call().messages[-1]["content"]
+        == TEMPLATES["chain_of_thought"](thought.task.query().messages)[-1]["content"]
+    )
 
 
 def test_an_interrupted_recording_goes_on_where_it_stopped(tmp_path):

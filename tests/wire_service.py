@@ -47,7 +47,9 @@ async def respond(body: bytes, backend: Backend) -> Reply:
         completions = [await backend.complete(call) for call in _calls(request.query)]
     except EffortwiseError as error:
         return Reply.of(problem_of(error))
-    reply = chat_completion(request.query, request.query.target, completions, _usage(completions), 0, {"arm": "a"})
+    reply = chat_completion(
+        request.query, request.query.target, completions, _usage(completions), 0, {"arm": "a"}
+    )
     return Reply(200, {"content-type": "application/json"}, orjson.dumps(reply))
 
 

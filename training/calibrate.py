@@ -48,5 +48,6 @@ def _fit(
         gradient = np.array([residual @ logits, residual.sum()]) + pull
         return loss + float((x - center) @ pull) / 2, gradient
 
-    found = minimize(objective, center, jac=True, bounds=[(LEAST_SLOPE, None), (None, None)], method="L-BFGS-B")
+    bounds = [(LEAST_SLOPE, None), (None, None)]
+    found = minimize(objective, center, jac=True, bounds=bounds, method="L-BFGS-B")
     return np.asarray(found.x, np.float64)

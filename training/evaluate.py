@@ -101,7 +101,9 @@ def _coverage(predicted: FloatArray, actual: FloatArray) -> float | None:
     return float(np.mean(actual[known] <= predicted[known] + 1e-12)) if known.any() else None
 
 
-def greedy_value(estimates: Sequence[Estimate], rounds: Sequence[Round], table: Table) -> dict[str, Any] | None:
+def greedy_value(
+    estimates: Sequence[Estimate], rounds: Sequence[Round], table: Table
+) -> dict[str, Any] | None:
     """Off-policy value of taking, at each round's own prices, the arm of the greatest predicted utility
     among those that could be drawn there; of the rounds with known odds, against ``logged``, what those
     rounds earned. ``None`` where there are none."""

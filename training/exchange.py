@@ -144,9 +144,14 @@ def _operations(row: Mapping[str, Any]) -> Iterator[Operation]:
 def _imported(row: Mapping[str, Any]) -> Trace:
     arm = f"{row['model']}/{row['strategy']}"
     usage = Usage(
-        1, row.get("prompt_tokens") or 0, row.get("completion_tokens") or 0, to_nano(row.get("cost_usd") or 0.0)
+        1,
+        row.get("prompt_tokens") or 0,
+        row.get("completion_tokens") or 0,
+        to_nano(row.get("cost_usd") or 0.0),
     )
-    call = CallRecord(str(row["model"]), "candidate", str(row["strategy"]), "ok", usage, 0.0, row.get("response"))
+    call = CallRecord(
+        str(row["model"]), "candidate", str(row["strategy"]), "ok", usage, 0.0, row.get("response")
+    )
     return Trace(
         id=str(uuid.uuid5(_NAMESPACE, repr(_identity(row)))),
         created_at=row.get("created_at") or time.time(),
@@ -159,7 +164,9 @@ def _imported(row: Mapping[str, Any]) -> Trace:
         usage=usage,
         latency_s=row.get("latency_s") or 0.0,
         plan={"arm": arm, "policy": IMPORTED, "propensity": row.get("propensity")},
-        prompt=json.dumps({"messages": _messages(str(row["query"])), "max_completion_tokens": None, "parameters": {}}),
+        prompt=json.dumps(
+            {"messages": _messages(str(row["query"])), "max_completion_tokens": None, "parameters": {}}
+        ),
         answer=row.get("response"),
         calls=(call,),
     )

@@ -17,8 +17,19 @@ from training.rounds import Round, Rounds, question_key, recorded_candidate
 
 REQUIRED = ("query_id", "query", "model", "strategy", "score")
 OPTIONAL = (
-    "cost_usd", "latency_s", "question_key", "answer", "response", "completion_tokens", "propensity", "created_at",
-)  # fmt: skip
+    "dataset",
+    "domain",
+    "sample_index",
+    "prompt_tokens",
+    "cost_usd",
+    "latency_s",
+    "question_key",
+    "answer",
+    "response",
+    "completion_tokens",
+    "propensity",
+    "created_at",
+)
 
 
 def rounds_from_parquet(paths: Iterable[Path], menu: Menu) -> Rounds:
@@ -26,7 +37,7 @@ def rounds_from_parquet(paths: Iterable[Path], menu: Menu) -> Rounds:
     nothing that needs it is computed from it. ``StoreError`` where a file is no such table."""
     asked: dict[str, Query] = {}
     rounds, dropped = [], Counter[str]()
-    for row in _rows(paths):
+    for row in read_rows(paths):
         reason = _unusable(row, menu)
         if reason is None:
             rounds.append(_round(row, asked))
@@ -35,7 +46,9 @@ def rounds_from_parquet(paths: Iterable[Path], menu: Menu) -> Rounds:
     return Rounds(tuple(rounds), dropped)
 
 
-def _rows(paths: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
+def read_rows(paths: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
+    """The rows of interchange files as plain mappings, of the known columns those that a file has.
+    ``StoreError`` where a file cannot be read or lacks a required column."""
     for path in paths:
         try:
             with parquet.ParquetFile(path) as table:
@@ -85,8 +98,9 @@ def _round(row: Mapping[str, Any], asked: dict[str, Query]) -> Round:
 
 
 def _candidates(row: Mapping[str, Any]) -> tuple[Candidate, ...]:
-    answer, response = row.get("answer"), row.get("response")
-    if answer is None and response is None:
+    answer: str | None = row.get("answer")
+    response: str | None = row.get("response")
+    text = answer if response is None else response
+    if text is None:
         return ()
-    tokens = row.get("completion_tokens") or 0
-    return (recorded_candidate(response if response is not None else answer, answer, completion_tokens=tokens),)
+    return (recorded_candidate(text, answer, completion_tokens=row.get("completion_tokens") or 0),)

@@ -64,7 +64,7 @@ def rounds_from_traces(
 ) -> Rounds:
     """Join traces with their outcomes. Where a trace has several, the first source in ``sources``
     counts, and of that the latest word."""
-    judged = _judgements(outcomes, sources)
+    judged = best_outcomes(outcomes, sources)
     rounds, dropped, seen = [], Counter[str](), set()
     for trace in traces:
         seen.add(trace.id)
@@ -78,7 +78,8 @@ def rounds_from_traces(
     return Rounds(tuple(rounds), dropped)
 
 
-def _judgements(outcomes: Iterable[Outcome], sources: Sequence[str]) -> dict[str, Outcome]:
+def best_outcomes(outcomes: Iterable[Outcome], sources: Sequence[str] = SOURCES) -> dict[str, Outcome]:
+    """The outcome that counts, by trace id; see ``rounds_from_traces``."""
     rank = {source: i for i, source in enumerate(sources)}
 
     def precedence(outcome: Outcome) -> tuple[int, float]:

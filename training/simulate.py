@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from router.allocator import plan_budget
 from router.arm import Arm
+from router.candidate import Answer, Candidate
 from router.confidence import ConfidencePredictor
 from router.errors import BackendError, OutOfCompute
-from router.metering import Metered, Meter
+from router.metering import Meter, Metered
 from router.price import Price
 from router.query import Query
 from router.replay import Recording, Replay
@@ -22,13 +23,15 @@ from training.virtual_time import VirtualTimeLoop
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """What one arm made of one query: the chosen answer's recorded score in [0, 1] (0 where there was
-    none), what it spent, and its wall time in seconds, parallel calls overlapping."""
+    none), what it spent, its wall time in seconds (parallel calls overlapping), and the candidates it
+    weighed."""
 
     query_id: str
     arm: str
     score: float
     usage: Usage
     latency_s: float
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ class Simulation:
         """One result per pair of query and arm. shift: see ``Replay``."""
         loop = VirtualTimeLoop()
         try:
-            return [loop.run_until_complete(self._replay(query, arm, shift, loop.time)) for query, arm in pairs]
+            return [
+                loop.run_until_complete(self._replay(query, arm, shift, loop.time)) for query, arm in pairs
+            ]
         finally:
             loop.close()
 
@@ -57,14 +62,13 @@ class Simulation:
         started = clock()
         meter = Meter(plan_budget(query, arm), clock, started)
         run = self._run(query, arm, replay, meter)
-        score = 0.0
         try:
-            answer = await arm.strategy.answer(run)
-            score = replay.score(answer.candidate.completion)
+            answer: Answer | None = await arm.strategy.answer(run)
         except (BackendError, OutOfCompute):
-            if run.incumbent is not None:
-                score = replay.score(run.incumbent.candidate.completion)
-        return Replayed(query.id, arm.id, score, meter.usage, clock() - started)
+            answer = run.incumbent
+        score = replay.score(answer.candidate.completion) if answer else 0.0
+        weighed = tuple(answer.weighed or (answer.candidate,)) if answer else ()
+        return Replayed(query.id, arm.id, score, meter.usage, clock() - started, weighed)
 
     def _run(self, query: Query, arm: Arm, replay: Replay, meter: Meter) -> Run:
         prospects = self.prospects(query)

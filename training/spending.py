@@ -15,37 +15,47 @@ from training.table import Table
 PENALTY = 1.0
 PRIOR_RESIDUALS = 20.0
 """How many of its own residuals a family needs to count as much as all families' together."""
-LEVELS = (0.9, 0.95)
-"""Upper quantile of cost and of latency."""
+LEVELS = {"cost_usd": 0.9, "latency_s": 0.95}
+"""The upper quantile of each quantity."""
 
 
 def fit_spending(fit: Table, calibrate: Table) -> Spending:
     """Slopes from one table, means and quantiles from the residuals on another. Arms and quantities of
     which nothing is known keep the prior's."""
     design = Design.of(fit, hashed=False)
-    X, X_other = design.matrix(fit), design.matrix(calibrate)
+    matrices = design.matrix(fit), design.matrix(calibrate)
     prior = Constant.prior(fit.menu).constants
-    believed = (np.log(prior.cost_usd + FLOOR), np.log(prior.latency_s + FLOOR))
-    bases, slopes, shifts = [], [], []
-    for i, spent in enumerate(("cost_usd", "latency_s")):
-        coefficients, intercept = _regress(X, _log(fit, spent) - believed[i][fit.arm])
-        base, dense, _ = design.unpack(coefficients, intercept)
-        expected = believed[i][calibrate.arm] + X_other @ coefficients + intercept
-        residuals = _log(calibrate, spent) - expected
-        upper = (prior.cost_usd_q90 / _positive(prior.cost_usd), prior.latency_s_q95 / _positive(prior.latency_s))
-        bases.append(base + believed[i])
-        slopes.append(dense)
-        shifts += _shifts(residuals, design.families.of_arm, calibrate.arm, LEVELS[i], np.log(upper[i].clip(1)))
-    return Spending(np.stack(bases), design.families.of_arm, np.stack(slopes, axis=1), np.stack(shifts))
+    cost = _fit(design, matrices, fit, calibrate, "cost_usd", (prior.cost_usd, prior.cost_usd_q90))
+    latency = _fit(design, matrices, fit, calibrate, "latency_s", (prior.latency_s, prior.latency_s_q95))
+    return Spending(
+        np.stack((cost[0], latency[0])),
+        design.families.of_arm,
+        np.stack((cost[1], latency[1]), axis=1),
+        np.concatenate((cost[2], latency[2])),
+    )
 
 
-def _log(table: Table, spent: str) -> FloatArray:
-    amounts: FloatArray = getattr(table, spent)
+def _fit(
+    design: Design,
+    matrices: tuple[csr_matrix, csr_matrix],
+    fit: Table,
+    calibrate: Table,
+    quantity: str,
+    prior: tuple[FloatArray, FloatArray],
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Base, slopes and shifts of one quantity."""
+    mean, upper = (np.log(amounts + FLOOR) for amounts in prior)
+    coefficients, intercept = _regress(matrices[0], _log(fit, quantity) - mean[fit.arm])
+    base, slopes, _ = design.unpack(coefficients, intercept)
+    expected = mean[calibrate.arm] + matrices[1] @ coefficients + intercept
+    residuals = _log(calibrate, quantity) - expected
+    default = np.stack((np.zeros(len(mean)), upper - mean))
+    return base + mean, slopes, _shifts(residuals, design, calibrate, LEVELS[quantity], default)
+
+
+def _log(table: Table, quantity: str) -> FloatArray:
+    amounts: FloatArray = getattr(table, quantity)
     return np.log(amounts + FLOOR)
-
-
-def _positive(amounts: FloatArray) -> FloatArray:
-    return np.where(amounts > 0, amounts, 1.0)
 
 
 def _regress(X: csr_matrix, target: FloatArray) -> tuple[FloatArray, float]:
@@ -57,21 +67,21 @@ def _regress(X: csr_matrix, target: FloatArray) -> tuple[FloatArray, float]:
 
 
 def _shifts(
-    residuals: FloatArray, of_arm: FloatArray, arm: FloatArray, level: float, prior_upper: FloatArray
-) -> list[FloatArray]:
-    """From the expected logarithm to that of the mean and of the upper quantile, each of shape (arms,),
-    by family, shrunk to all residuals'."""
+    residuals: FloatArray, design: Design, table: Table, level: float, default: FloatArray
+) -> FloatArray:
+    """From the expected logarithm to that of the mean and of the upper quantile, shape (2, arms), by
+    family, shrunk to all residuals'."""
     known = ~np.isnan(residuals)
     if not known.any():
-        return [np.zeros(len(of_arm)), prior_upper]
+        return default
+    of_arm = design.families.of_arm
     pooled = _shift(residuals[known], level)
-    family = of_arm[arm]
-    shifts = np.empty((2, len(of_arm)))
-    for i in np.unique(of_arm):
-        own = residuals[known & (family == i)]
+    shifts = np.tile(pooled[:, None], len(of_arm))
+    for family in np.unique(of_arm[table.arm[known]]):
+        own = residuals[known & (of_arm[table.arm] == family)]
         share = len(own) / (len(own) + PRIOR_RESIDUALS)
-        shifts[:, of_arm == i] = ((share * _shift(own, level) if len(own) else 0) + (1 - share) * pooled)[:, None]
-    return [shifts[0], np.maximum(shifts[1], shifts[0])]
+        shifts[:, of_arm == family] = (share * _shift(own, level) + (1 - share) * pooled)[:, None]
+    return np.stack((shifts[0], np.maximum(shifts[1], shifts[0])))
 
 
 def _shift(residuals: FloatArray, level: float) -> FloatArray:

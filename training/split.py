@@ -27,6 +27,7 @@ SIMILAR = 0.8
 
 _WORD = re.compile(r"\w+")
 _PRIME = np.uint64((1 << 61) - 1)
+_FACTORS, _TERMS = np.random.default_rng(0).integers(1, 2**63, (2, BANDS * ROWS_PER_BAND), np.uint64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,12 +105,9 @@ def _signature(words: Sequence[str]) -> NDArray[np.uint64]:
     for i in range(1, SHINGLE_WORDS):
         shingles = shingles * np.uint64(0x9E3779B97F4A7C15) + codes[i : len(codes) - SHINGLE_WORDS + 1 + i]
     shingles ^= shingles >> np.uint64(29)
-    mixed = shingles[:, None] * _FACTORS + _TERMS
+    mixed = shingles[:, None] * (_FACTORS | np.uint64(1)) + _TERMS
     smallest: NDArray[np.uint64] = ((mixed ^ (mixed >> np.uint64(31))) % _PRIME).min(axis=0)
     return smallest
-
-
-_FACTORS, _TERMS = np.random.default_rng(0).integers(1, 2**63, (2, BANDS * ROWS_PER_BAND), np.uint64) | np.uint64(1)
 
 
 def _components(count: int, links: Iterable[tuple[int, int]]) -> IntArray:

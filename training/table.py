@@ -125,4 +125,4 @@ def _weights(rounds: Sequence[Round], clip: float | None) -> FloatArray:
     if clip is None:
         return np.ones(len(rounds))
     weights = np.array([min(1 / r.propensity, clip) if r.propensity else 1.0 for r in rounds])
-    return weights / weights.mean()
+    return np.asarray(weights / weights.mean())

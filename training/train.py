@@ -94,7 +94,8 @@ def train(
 def _thinned(rounds: Sequence[Round], seed: int) -> Sequence[Round]:
     if not rounds:
         raise InvalidQuery(
-            "There is no round to train on: no trace has an outcome, a prompt kept whole, and an arm of this menu."
+            "There is no round to train on: no trace has an outcome, its prompt kept whole, and an arm "
+            "of this menu."
         )
     if len(rounds) <= MOST_ROUNDS:
         return rounds

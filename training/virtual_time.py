@@ -7,7 +7,7 @@ import selectors
 from typing import Any
 
 
-class _Jumping(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # the platform's best selector, chosen at import
+class _Jumping(selectors.DefaultSelector):
     """A selector that never waits: the time it was told to wait is added to ``now`` instead."""
 
     now = 0.0

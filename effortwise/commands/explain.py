@@ -45,7 +45,9 @@ def explain(
 
 
 def _print(values: dict[str, Any]) -> None:
-    table = Table(title=f"{values['arm']}  (policy {values['versions']['policy']}, stakes {values['stakes']:g})")
+    table = Table(
+        title=f"{values['arm']}  (policy {values['versions']['policy']}, stakes {values['stakes']:g})"
+    )
     table.add_column("arm")
     for name in ("P(success)", "USD per 1,000", "seconds", "utility", "propensity"):
         table.add_column(name, justify="right")
@@ -64,6 +66,7 @@ def _print(values: dict[str, Any]) -> None:
     console.print(table)
     price, versions = values["price"], values["versions"]
     console.print(
-        f"price {price['per_usd']:g} per USD, {price['per_s']:g} per second; predictor {versions['predictor']}; "
-        f"menu {versions['menu']}; configuration {versions['configuration']}; reserves {values['reserved_usd']:.6f} USD"
+        f"price {price['per_usd']:g} per USD, {price['per_s']:g} per second; "
+        f"reserves {values['reserved_usd']:.6f} USD; predictor {versions['predictor']}; "
+        f"menu {versions['menu']}; configuration {versions['configuration']}"
     )

@@ -23,6 +23,8 @@ from serving.single import only_server
 
 _SWITCH_INTERVAL_S = 0.0005
 """How long the event loop may keep the interpreter's lock from the writer thread."""
+_GRACE_S = 30
+"""How long requests under way may take when the service is told to stop."""
 
 
 def serve(config: Path, host: str | None, port: int | None) -> None:
@@ -43,16 +45,25 @@ def _run(service: Service, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()  # what was loaded at start never dies: collections need not look at it
     uvicorn.run(
-        application, host=host, port=port, log_level="warning", access_log=False, ws="none", server_header=False,
-        timeout_graceful_shutdown=30,
-    )  # fmt: skip
+        application,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
 
 
 def _announce(service: Service, host: str, port: int) -> None:
     allocator = service.allocator
     models = ", ".join(service.configuration.models)
-    print(f"Effortwise listens on http://{host}:{port}/v1 (models: {models}; {len(allocator.menu)} arms; "
-          f"bundle {allocator.bundle.version}; configuration {allocator.configuration_hash})", flush=True)  # fmt: skip
+    print(
+        f"Effortwise listens on http://{host}:{port}/v1 (models: {models}; {len(allocator.menu)} arms; "
+        f"bundle {allocator.bundle.version}; configuration {allocator.configuration_hash})",
+        flush=True,
+    )
 
 
 @contextmanager
@@ -63,7 +74,9 @@ def _follower(configuration: Configuration, config: Path) -> Iterator[None]:
         yield
         return
     if importlib.util.find_spec("mlflow") is None:
-        raise ConfigurationError("registry: MLflow is not installed. Install 'effortwise[train]' or drop [registry].")
+        raise ConfigurationError(
+            "registry: MLflow is not installed. Install 'effortwise[train]' or drop [registry]."
+        )
     command = [sys.executable, "-m", "effortwise", "follow", "--config", str(config)]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:

@@ -82,7 +82,7 @@ class Extractor:
     def __post_init__(self) -> None:
         columns = tuple(column for feature in self.features for column in feature.columns)
         buckets = sum(feature.buckets for feature in self.features)
-        described = repr([(feature.name, list(feature.columns), feature.buckets) for feature in self.features])
+        described = repr([(each.name, list(each.columns), each.buckets) for each in self.features])
         object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "buckets", buckets)
         object.__setattr__(self, "hash", hashlib.sha256(described.encode()).hexdigest()[:16])

@@ -81,13 +81,13 @@ class Embedding:
     """
 
     name: ClassVar[str] = "embedding"
-    summary: ClassVar[str] = "mean-pooled vector of an ONNX sentence encoder (tens of milliseconds; off by default)"
+    summary: ClassVar[str] = "mean-pooled vector of an ONNX sentence encoder (tens of milliseconds)"
     columns: Sequence[str]
     buckets = 0
 
     def __init__(self, path: str | Path | None = None, encoder: Encoder | None = None) -> None:
         if encoder is None and path is None:
-            raise ConfigurationError("The feature 'embedding' needs decision.embedding_model, an encoder's folder.")
+            raise ConfigurationError("The feature 'embedding' needs decision.embedding_model: a folder.")
         self._encoder: Encoder = encoder or OnnxEncoder(path or "")
         size = self._encoder.tokens("size")[0].shape[1]
         self.columns = tuple(f"embedding_{self._encoder.identity}_{i}" for i in range(size))

@@ -24,7 +24,8 @@ _PAIR = np.uint32(0x9E3779B1)  # odd, near 2**32 / golden ratio: Knuth's multipl
 _SPREAD = np.uint32(0x85EBCA6B)
 _BASE = np.uint32(0x01000193)  # the FNV prime, as the base of the polynomial
 _SHIFT = np.uint32(32 - _BITS)
-_LOG_COUNTS = np.log1p(np.arange(3 * 4 * (2 * EXCERPT_CHARACTERS + 4)))  # 3 windows a byte, 4 bytes a character
+_MOST = 3 * 4 * (2 * EXCERPT_CHARACTERS + 4)  # 3 windows start at a byte, a character has at most 4
+_LOG_COUNTS = np.log1p(np.arange(_MOST))
 _FIRST = np.ones(1, np.bool_)
 
 Hashes = NDArray[np.uint32]

@@ -21,7 +21,7 @@ _PHRASES = {
 }
 _WORDS = {
     "asks_why": "why explain describe",
-    "asks_compute": "calculate compute solve evaluate sum add subtract multiply divide plus minus times total",
+    "asks_compute": "calculate compute solve evaluate sum add subtract multiply divide plus minus total",
     "asks_write": "write compose draft create generate sentence story poem",
     "asks_code": "code function implement python javascript java sql bug debug refactor regex algorithm",
     "asks_translate": "translate translation",
@@ -48,7 +48,7 @@ class Structure:
     """Flags and log counts over the excerpt of the question, and what the request demands of the form."""
 
     name: ClassVar[str] = "structure"
-    summary: ClassVar[str] = "flags and counts: question marks, numbers, code, LaTeX, choices, JSON, asking words"
+    summary: ClassVar[str] = "flags and counts: numbers, code, LaTeX, choices, JSON, asking words"
     columns: Sequence[str] = (
         "questions",
         "numbers",

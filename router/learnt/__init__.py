@@ -27,9 +27,7 @@ class Part:
         return {f"{prefix}.{item.name}": getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]  # every part is a dataclass
 
     @classmethod
-    def restore(
-        cls: type[P], prefix: str, arrays: Mapping[str, NDArray[Any]], arms: NDArray[np.int64]
-    ) -> P:
+    def restore(cls: type[P], prefix: str, arrays: Mapping[str, NDArray[Any]], arms: NDArray[np.int64]) -> P:
         """The part with its arms picked and ordered by ``arms``; ``BundleError`` where an array lacks."""
         picked: dict[str, NDArray[Any]] = {}
         for item in fields(cls):  # type: ignore[arg-type]  # every part is a dataclass

@@ -28,7 +28,7 @@ class Attributes(Part):
     @property
     def arms(self) -> int:
         """Number of arms."""
-        return self.of_arm.shape[1]
+        return len(self.of_arm.T)
 
     def rows(self, z: FloatArray, arm: slice | NDArray[np.int64] = slice(None)) -> FloatArray:
         """The trees' matrix, one row per arm (or per given position of an arm), shape (rows,

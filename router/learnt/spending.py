@@ -37,7 +37,8 @@ class Spending(Part):
         """Shape (4, arms): cost's mean and 0.9 quantile in USD, latency's mean and 0.95 quantile in
         seconds, for scaled dense features of shape (columns,)."""
         mu = self.base + np.tensordot(z, self.slopes, 1)[:, self.family]
-        return np.maximum(np.exp(mu[_ROWS] + self.shift) - FLOOR, 0.0)
+        spent: FloatArray = np.maximum(np.exp(mu[_ROWS] + self.shift) - FLOOR, 0.0)
+        return spent
 
 
 _ROWS = np.array([0, 0, 1, 1])

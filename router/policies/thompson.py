@@ -38,7 +38,8 @@ class Thompson:
         noise = _normals(self.draws, len(utility)) * (choice.stakes * choice.estimate.quality_sd)
         wins = np.bincount(np.argmax(utility + noise, axis=1), minlength=len(utility)) / self.draws
         winners = wins > 0
-        return (1 - self.floor) * wins + self.floor * winners / winners.sum()
+        mass = (1 - self.floor) * wins + self.floor * winners / winners.sum()
+        return np.asarray(mass, dtype=np.float64)
 
 
 @cache

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from router.estimate import FloatArray
 from router.policies import Choice
 
@@ -18,4 +20,4 @@ class Uniform:
 
     def distribution(self, choice: Choice) -> FloatArray:
         """Equal mass."""
-        return choice.feasible / choice.feasible.sum()
+        return np.asarray(choice.feasible / choice.feasible.sum(), dtype=np.float64)

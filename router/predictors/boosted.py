@@ -26,7 +26,7 @@ class Boosted:
     """
 
     name: ClassVar[str] = "boosted"
-    summary: ClassVar[str] = "LightGBM over the linear score, structure and arms; monotone in compute where declared"
+    summary: ClassVar[str] = "LightGBM on top of the linear score; monotone in compute where declared"
 
     linear: Logistic
     attributes: Attributes
@@ -65,6 +65,6 @@ def _booster(state: PredictorState) -> Any:
     if "booster" not in state.texts:
         raise BundleError("The bundle lacks the text 'booster'.")
     try:
-        return lightgbm.Booster(model_str=state.texts["booster"], params={"verbosity": -1})
+        return lightgbm.Booster(model_str=state.texts["booster"])
     except lightgbm.basic.LightGBMError as error:
         raise BundleError(f"The bundle's trees cannot be read: {error}.") from error

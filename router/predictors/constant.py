@@ -12,7 +12,9 @@ from router.errors import BundleError
 from router.estimate import Estimate, FloatArray
 from router.features import FeatureRow
 from router.menu import Menu
+from router.model_card import ModelCard
 from router.predictors import PredictorState, positions
+from router.tariff import to_usd
 
 TYPICAL_PROMPT_TOKENS = 200
 TYPICAL_COMPLETION_TOKENS = 200
@@ -82,11 +84,12 @@ def _price(arm: Arm) -> float:
 
 def _typical_cost_usd(arm: Arm) -> float:
     demand = arm.strategy.demand()
-    return sum(
-        demand.get(card.name, 0)
-        * card.tariff.cost_nano(TYPICAL_PROMPT_TOKENS, min(TYPICAL_COMPLETION_TOKENS, card.max_completion_tokens))
-        for card in arm.models
-    ) * 1e-9
+    return to_usd(sum(demand.get(card.name, 0) * _typical_call_nano(card) for card in arm.models))
+
+
+def _typical_call_nano(card: ModelCard) -> int:
+    completion = min(TYPICAL_COMPLETION_TOKENS, card.max_completion_tokens)
+    return card.tariff.cost_nano(TYPICAL_PROMPT_TOKENS, completion)
 
 
 def _typical_latency_s(arm: Arm) -> float:

@@ -20,7 +20,15 @@ from router.ledger import Balance
 from router.outcome import Outcome
 from router.stores import Judge, KnowMenu, Operation, Refused, Reserve, Result, Settle
 from router.stores._migrations import MIGRATIONS
-from router.stores._rows import CALL_COLUMNS, TRACE_COLUMNS, call_row, call_record, trace_of, trace_row, unfinished
+from router.stores._rows import (
+    CALL_COLUMNS,
+    TRACE_COLUMNS,
+    call_record,
+    call_row,
+    trace_of,
+    trace_row,
+    unfinished,
+)
 from router.trace import Trace
 
 _BUSY_MS = 2_000
@@ -63,7 +71,8 @@ class Sqlite:
     def account_of(self, trace_id: str) -> str | None:
         """Whose trace or reservation it is."""
         rows = self._rows(
-            "SELECT account FROM traces WHERE id = ?1 UNION SELECT account FROM reservations WHERE trace_id = ?1",
+            "SELECT account FROM traces WHERE id = ?1 "
+            "UNION SELECT account FROM reservations WHERE trace_id = ?1",
             (trace_id,),
         )
         return rows[0][0] if rows else None
@@ -74,7 +83,8 @@ class Sqlite:
         end = float("inf") if until is None else until
         while page := list(
             self._traces(
-                "WHERE (created_at, id) > (?, ?) AND created_at < ? ORDER BY created_at, id LIMIT 1000", (*place, end)
+                "WHERE (created_at, id) > (?, ?) AND created_at < ? ORDER BY created_at, id LIMIT 1000",
+                (*place, end),
             )
         ):
             yield from page
@@ -95,7 +105,9 @@ class Sqlite:
 
     def menus(self) -> Mapping[str, Sequence[str]]:
         """Menu hash -> arm ids in order."""
-        return {name: list(orjson.loads(arms)) for name, arms in self._rows("SELECT hash, arms FROM menus", ())}
+        return {
+            name: list(orjson.loads(arms)) for name, arms in self._rows("SELECT hash, arms FROM menus", ())
+        }
 
     def recover(self) -> int:
         """Open reservations become unfinished traces, charged in full."""
@@ -148,7 +160,9 @@ class Sqlite:
         if version > len(MIGRATIONS):
             raise StoreError(f"The store {self._path} was written by a newer version ({version}).")
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            self._connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;"
+            )
 
 
 class _Group:
@@ -175,11 +189,14 @@ class _Group:
             ids = _json(list(self.settled))
             inside = "IN (SELECT value FROM json_each(?))"
             rows = connection.execute(
-                f"SELECT trace_id, account, window, amount_nano FROM reservations WHERE trace_id {inside}",  # noqa: S608
+                f"SELECT trace_id, account, window, amount_nano FROM reservations WHERE trace_id {inside}",  # noqa: S608  # constants
                 (ids,),
             )
             self.held = {row[0]: row[1:] for row in rows}
-            self.known = {row[0] for row in connection.execute(f"SELECT id FROM traces WHERE id {inside}", (ids,))}  # noqa: S608
+            self.known = {
+                row[0]
+                for row in connection.execute(f"SELECT id FROM traces WHERE id {inside}", (ids,))  # noqa: S608  # constants
+            }
         books = {(op.account, op.window) for op in self.operations if isinstance(op, Reserve)}
         books |= {(account, window) for account, window, _ in self.held.values()}
         books |= {(trace.account, trace.window) for trace in self.settled.values()}
@@ -218,14 +235,14 @@ class _Group:
         self.balances[account, window] = balance.settle(amount, trace.usage.cost_nano)
 
     def _write_book(self, connection: sqlite3.Connection) -> None:
-        rows = [(*book, balance.spent_nano, balance.reserved_nano) for book, balance in self.balances.items()]
-        if rows:
-            _insert(connection, "balances", ("account", "window", "spent_nano", "reserved_nano"), rows, "REPLACE")
+        books = [
+            (*book, balance.spent_nano, balance.reserved_nano) for book, balance in self.balances.items()
+        ]
+        if books:
+            columns = ("account", "window", "spent_nano", "reserved_nano")
+            _insert(connection, "balances", columns, books, "REPLACE")
         if self.reserved:
-            rows = [
-                (op.trace_id, op.account, op.window, op.amount_nano, op.created_at, op.conversation, op.unit, _json(op.plan))
-                for op in self.reserved.values()
-            ]
+            rows = [_reservation_row(operation) for operation in self.reserved.values()]
             _insert(connection, "reservations", _RESERVATION_COLUMNS, rows, "ABORT")
 
     def _write_traces(self, connection: sqlite3.Connection) -> None:
@@ -233,7 +250,8 @@ class _Group:
             return
         traces = self.settled.values()
         connection.execute(
-            "DELETE FROM reservations WHERE trace_id IN (SELECT value FROM json_each(?))", (_json(list(self.settled)),)
+            "DELETE FROM reservations WHERE trace_id IN (SELECT value FROM json_each(?))",
+            (_json(list(self.settled)),),
         )
         _insert(connection, "traces", TRACE_COLUMNS, [trace_row(trace) for trace in traces])
         rows = [(trace.id, i, *call_row(call)) for trace in traces for i, call in enumerate(trace.calls)]
@@ -244,7 +262,9 @@ class _Group:
         outcomes = [op.outcome for op in self.operations if isinstance(op, Judge)]
         if outcomes:
             rows = [(o.trace_id, o.source, o.outcome_id, o.reward, o.recorded_at) for o in outcomes]
-            _insert(connection, "outcomes", ("trace_id", "source", "outcome_id", "reward", "recorded_at"), rows)
+            _insert(
+                connection, "outcomes", ("trace_id", "source", "outcome_id", "reward", "recorded_at"), rows
+            )
         menus = [(op.hash, _json(op.arms)) for op in self.operations if isinstance(op, KnowMenu)]
         if menus:
             _insert(connection, "menus", ("hash", "arms"), menus)
@@ -255,12 +275,23 @@ _RESERVATION_COLUMNS = (
 )  # fmt: skip
 
 
+def _reservation_row(operation: Reserve) -> tuple[Any, ...]:
+    return (
+        operation.trace_id, operation.account, operation.window, operation.amount_nano, operation.created_at,
+        operation.conversation, operation.unit, _json(operation.plan),
+    )  # fmt: skip
+
+
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
 def _insert(
-    connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], conflict: str = "IGNORE"
+    connection: sqlite3.Connection,
+    table: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    conflict: str = "IGNORE",
 ) -> None:
     """Insert all rows with one statement; the rows travel as one JSON text."""
     values = ", ".join(f"json_extract(value, '$[{i}]')" for i in range(len(columns)))

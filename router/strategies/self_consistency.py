@@ -91,8 +91,8 @@ class SelfConsistency:
 
 
 def _top_two(drawn: list[Candidate]) -> tuple[int, int]:
-    votes = sorted(tally(drawn).values(), reverse=True) + [0, 0]
-    return votes[0], votes[1]
+    first, second, *_ = [*sorted(tally(drawn).values(), reverse=True), 0, 0]
+    return first, second
 
 
 def _chosen(drawn: list[Candidate], *, complete: bool) -> Answer:

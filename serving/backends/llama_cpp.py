@@ -167,6 +167,8 @@ def _parameters(parameters: Any, options: _Options) -> Any:
 
 def _body(call: Call) -> dict[str, Any]:
     passed = {key: value for key, value in call.parameters.items() if key not in _OURS}
+    if passed.get("logprobs"):
+        passed.setdefault("top_logprobs", 1)  # llama.cpp's own default is 20
     return passed | {
         "messages": [dict(message) for message in call.messages],
         "max_tokens": call.max_completion_tokens,

@@ -205,7 +205,7 @@ class _Speech:
         return "length" if self.cut else "stop"
 
     def _logprobs(self, words: Sequence[str]) -> Mapping[str, Any] | None:
-        if not self.call.parameters.get("logprobs"):
+        if not words or not self.call.parameters.get("logprobs"):
             return None
         return {"content": [_token(word) for word in words], "refusal": None}
 

@@ -84,9 +84,7 @@ def _grow(rows: FloatArray, initial: FloatArray, table: Table, trees: int, seed:
     return lightgbm.train(_parameters(rows, seed), everything, trees)
 
 
-def _dataset(
-    rows: FloatArray, initial: FloatArray, table: Table, picked: Any, reference: Any = None
-) -> Any:
+def _dataset(rows: FloatArray, initial: FloatArray, table: Table, picked: Any, reference: Any = None) -> Any:
     import lightgbm
 
     columns = rows.shape[1]

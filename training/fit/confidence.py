@@ -60,7 +60,7 @@ def examples_of(rounds: Sequence[Round], prior: Prior) -> list[Example]:
     tells of each prefix whose leader is the answer that was judged; several single answers of one
     arm to one question, each judged, stand in for the candidates of a longer run."""
     together: Mapping[tuple[str, str], list[Round]] = defaultdict(list)
-    examples = []
+    examples: list[Example] = []
     for r in rounds:
         if len(r.candidates) == 1:
             together[r.question_key, r.arm].append(r)
