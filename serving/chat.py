@@ -18,10 +18,10 @@ from router.call import Delta
 from router.errors import InvalidQuery
 from router.plan import Plan
 from router.query import Query
-from serving.execution import Answered
 from serving.problems import Problem, problem_of
 from serving.reply_wire import ChunkStream, chat_completion, error_frame
 from serving.request_wire import ChatRequest, parse_chat
+from serving.tracing import Answered
 
 if TYPE_CHECKING:
     from serving.service import Service

@@ -6,14 +6,11 @@ Whatever way a run ends, exactly one trace is posted for its reservation.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
-
-import orjson
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from router.allocator import Allocator
 from router.arm import Arm
@@ -35,39 +32,17 @@ from router.query import Query
 from router.run import UNKNOWN_PROSPECT, Prospect, Run
 from router.stores import Judge, Refused, Reserve, Settle
 from router.tariff import to_usd
-from router.trace import CallRecord, Status, Step, Trace
-from router.usage import Usage
+from router.trace import Status
 from router.verifiers import make_verifier
 from serving.recorder import Recorder
 from serving.request_checks import EFFORT_STAKES
 from serving.resilience import Resilient, Retries
+from serving.tracing import Answered, Attempt, Prompts, trace_of
 
 _log = logging.getLogger(__name__)
 
 _CHEAPER_PLANS = 3
 """How often a plan that no longer fits the allowance is made anew, when others spend meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A query's answers (one per choice), how they came, and what they cost."""
-
-    plan: Plan
-    answers: Sequence[Answer]
-    status: Status
-    usage: Usage
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One plan being carried out; what its trace will need."""
-
-    query: Query
-    plan: Plan
-    window: str
-    meter: Meter
-    started: float
-    runs: list[Run] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -82,7 +57,7 @@ class Execution:
     backends: Mapping[str, Backend]
     cards: Mapping[str, ModelCard]
     retries: Retries
-    prompts: Literal["whole", "hashed", "none"] = "whole"
+    prompts: Prompts = "whole"
     in_flight: dict[str, str] = field(default_factory=dict)
 
     async def answer(
@@ -92,8 +67,11 @@ class Execution:
         listener: Listener = DEAF,
         plan_made: Callable[[Plan], None] | None = None,
     ) -> Answered:
-        """Answer a query. plan_made: told the plan once it stands reserved, before any call. Raises the error tree's ``InvalidQuery``, ``AllowanceExhausted``,
-        ``OutOfCompute``, ``BackendError`` and ``StoreError`` branches."""
+        """Answer a query. plan_made: told the plan once it stands reserved, before any call.
+
+        Raises the error tree's ``InvalidQuery``, ``AllowanceExhausted``, ``OutOfCompute``,
+        ``BackendError`` and ``StoreError`` branches.
+        """
         started = time.perf_counter()
         query = weighed(query, self.cards)
         self.in_flight[query.id] = query.account
@@ -105,20 +83,20 @@ class Execution:
         finally:
             del self.in_flight[query.id]
 
-    async def _begin(self, query: Query, allowance: Allowance, started: float) -> _Attempt:
+    async def _begin(self, query: Query, allowance: Allowance, started: float) -> Attempt:
         """Plan, and reserve what the plan may cost; a cheaper plan where it does not fit."""
         await self.recorder.room()
         window = allowance.key(query.received_at)
         plan = self.allocator.plan(query)
         for _ in range(_CHEAPER_PLANS):
-            attempt = _Attempt(query, plan, window, Meter(plan.budget, started=started), started)
+            attempt = Attempt(query, plan, window, Meter(plan.budget, started=started), started)
             left_nano = await self._reserve(attempt, allowance)
             if left_nano is None:
                 return attempt
             plan = self._cheaper(query, plan, left_nano, allowance)
         raise _exhausted(query, allowance, left_nano)
 
-    async def _reserve(self, attempt: _Attempt, allowance: Allowance) -> int | None:
+    async def _reserve(self, attempt: Attempt, allowance: Allowance) -> int | None:
         """``None`` where the reservation stands; else what is left, nano-dollars."""
         query, plan = attempt.query, attempt.plan
         reservation = Reserve(
@@ -142,7 +120,7 @@ class Execution:
         why = f"{plan.arm.id} did not fit the account's allowance"
         return replace(cheaper, propensity=None, propensities=None, override=why)
 
-    async def _carry_out(self, attempt: _Attempt, listener: Listener) -> Answered:
+    async def _carry_out(self, attempt: Attempt, listener: Listener) -> Answered:
         try:
             async with asyncio.timeout(self._seconds_left(attempt)):
                 answers = await self._run(attempt, listener)
@@ -158,7 +136,7 @@ class Execution:
         self._settle(attempt, status, answers, None)
         return Answered(attempt.plan, answers, status, attempt.meter.usage)
 
-    def _partial(self, attempt: _Attempt, error: Exception) -> Answered:
+    def _partial(self, attempt: Attempt, error: Exception) -> Answered:
         """The incumbents where every choice has one; else the error."""
         told = error
         if isinstance(error, TimeoutError):
@@ -173,7 +151,7 @@ class Execution:
         self._settle(attempt, "partial", answers, f"{type(told).__name__}: {told}")
         return Answered(attempt.plan, answers, "partial", attempt.meter.usage)
 
-    async def _run(self, attempt: _Attempt, listener: Listener) -> list[Answer]:
+    async def _run(self, attempt: Attempt, listener: Listener) -> list[Answer]:
         plan, query = attempt.plan, attempt.query
         attempt.runs += [self._new_run(attempt, listener, choice) for choice in range(query.n)]
         if len(attempt.runs) == 1:
@@ -187,7 +165,7 @@ class Execution:
             return replace(answer, verdict=await run.verify(answer.candidate))
         return answer
 
-    def _new_run(self, attempt: _Attempt, listener: Listener, choice: int) -> Run:
+    def _new_run(self, attempt: Attempt, listener: Listener, choice: int) -> Run:
         query, plan = attempt.query, attempt.plan
         prospects = {arm: Prospect(*pair) for arm, pair in self.allocator.prospects(plan).items()}
         calls = max(plan.arm.strategy.demand().values())
@@ -208,56 +186,19 @@ class Execution:
     def _metered(self, card: ModelCard, meter: Meter) -> Backend:
         return Resilient(Metered(self.backends[card.name], card, meter), self.retries)
 
-    def _seconds_left(self, attempt: _Attempt) -> float | None:
+    def _seconds_left(self, attempt: Attempt) -> float | None:
         seconds = attempt.plan.budget.seconds
         return None if seconds is None else seconds - attempt.meter.elapsed_s
 
     def _settle(
-        self, attempt: _Attempt, status: Status, answers: Sequence[Answer] | None, error: str | None
+        self, attempt: Attempt, status: Status, answers: Sequence[Answer] | None, error: str | None
     ) -> None:
-        trace = self._trace(attempt, status, answers, error)
+        trace = trace_of(attempt, status, answers, error, self.prompts)
         self.recorder.post(Settle(trace))
         for i, answer in enumerate(answers or ()):
             if answer.verdict is not None and answer.verdict.ruling != "unknown":
                 source = f"verifier:{answer.verdict.source}"
                 self.recorder.post(Judge(Outcome(trace.id, answer.verdict.reward, source, str(i))))
-
-    def _trace(
-        self, attempt: _Attempt, status: Status, answers: Sequence[Answer] | None, error: str | None
-    ) -> Trace:
-        query, plan = attempt.query, attempt.plan
-        keep = self.prompts == "whole"
-        steps: list[Step] = [step for run in attempt.runs for step in run.steps]
-        return Trace(
-            id=query.id,
-            created_at=query.received_at,
-            account=query.account,
-            window=attempt.window,
-            conversation=query.conversation,
-            unit=query.unit,
-            arm=plan.arm.id,
-            status=status,
-            usage=attempt.meter.usage,
-            latency_s=time.perf_counter() - attempt.started,
-            plan=plan.as_values(),
-            prompt=self._kept(query),
-            answer=answers[0].candidate.text if answers and keep else None,
-            error=error,
-            wishes=_wishes(query),
-            steps=steps,
-            calls=[call if keep else _without_text(call) for call in attempt.meter.records],
-        )
-
-    def _kept(self, query: Query) -> str | None:
-        if self.prompts == "none":
-            return None
-        asked = {
-            "messages": query.messages,
-            "max_completion_tokens": query.max_completion_tokens,
-            "parameters": query.parameters,
-        }
-        content = orjson.dumps(asked)
-        return content.decode() if self.prompts == "whole" else hashlib.sha256(content).hexdigest()
 
 
 async def _answer(arm: Arm, run: Run) -> Answer:
@@ -299,12 +240,3 @@ def _exhausted(query: Query, allowance: Allowance, left_nano: int | None) -> All
         "this request may cost more.",
         allowance.seconds_left(query.received_at),
     )
-
-
-def _without_text(call: CallRecord) -> CallRecord:
-    return replace(call, response=None)
-
-
-def _wishes(query: Query) -> dict[str, object]:
-    given = {key: value for key, value in asdict(query.wishes).items() if value is not None}
-    return {"target": query.target, "n": query.n, **given}

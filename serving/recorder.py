@@ -82,8 +82,8 @@ class Recorder:
     async def committed(self, trace_id: str, timeout_s: float) -> None:
         """Wait until a trace that was put is committed, or the time is over."""
         deadline = asyncio.get_running_loop().time() + timeout_s
-        while trace_id in self._accounts and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.002)  # an event per trace would cost every request
+        while trace_id in self._accounts and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # an event per trace would cost every request
+            await asyncio.sleep(0.002)
 
     def account_of(self, trace_id: str) -> str | None:
         """Whose trace it is, where it is still on its way to the store."""

@@ -39,12 +39,12 @@ def asking(text, cap=16, **parameters):
     return Call("small", [{"role": "user", "content": text}], cap, {"seed": 1, **parameters})
 
 
-@pytest.fixture
-async def model():
-    """The packaged model, loaded anew for each test: it takes a second."""
+@pytest.fixture(scope="module")
+def model():
+    """The packaged model, loaded once: it belongs to no event loop."""
     backend = LlamaCpp(slots=8, context_tokens=512)
     yield backend
-    await backend.aclose()
+    asyncio.run(backend.aclose())
 
 
 def test_the_registry_finds_it():
@@ -115,11 +115,24 @@ async def test_a_response_format_is_kept(model):
 
 @pytest.mark.embedded
 async def test_eight_calls_run_at_once_and_more_queue(model):
-    """Twelve calls on eight slots are all answered, the first eight side by side."""
-    heard = [Recorder() for _ in range(12)]
-    tasks = [model.complete(asking(f"What is {i}?", 24, ignore_eos=True), one) for i, one in enumerate(heard)]
-    replies = await asyncio.gather(*tasks)
+    """Ten calls on eight slots are all answered, several side by side and never more than eight."""
+    heard = [Recorder() for _ in range(10)]
+    running, most = set(), 0
+
+    async def watch():
+        nonlocal most
+        while True:
+            running.update(i for i, one in enumerate(heard) if one.deltas)
+            ended = {i for i, one in enumerate(heard) if one.deltas and one.deltas[-1].finish_reason}
+            most = max(most, len(running - ended))
+            await asyncio.sleep(0.005)
+
+    watcher = asyncio.create_task(watch())
+    calls = (model.complete(asking(f"Tell me about {i}.", 12), one) for i, one in enumerate(heard))
+    replies = await asyncio.gather(*calls)
+    watcher.cancel()
     assert [reply.text for reply in replies] == [one.text for one in heard]
+    assert 4 <= most <= 8
 
 
 @pytest.mark.embedded
@@ -160,15 +173,16 @@ async def test_what_the_model_rejects_is_refused_as_the_callers_mistake(model, c
 @pytest.mark.embedded
 async def test_weights_are_loaded_once_and_freed_by_the_last_user():
     """Backends of the same options share the weights; a closed one answers no more."""
+    before = len(module._LOADED)
     first, second = LlamaCpp(slots=2, context_tokens=256), LlamaCpp(slots=2, context_tokens=256)
-    assert len(module._LOADED) == 1
+    assert len(module._LOADED) == before + 1
     await first.aclose()
     await first.aclose()
     assert (await second.complete(asking("Say hi.", 2))).completion_tokens == 2
     with pytest.raises(BackendUnreachable):
         await first.complete(asking("Say hi.", 2))
     await second.aclose()
-    assert not module._LOADED
+    assert len(module._LOADED) == before
 
 
 @pytest.mark.embedded

@@ -12,8 +12,8 @@ from router.trace import CallRecord, Step, Trace
 from router.usage import Usage
 
 TRACE_COLUMNS = (
-    "id", "created_at", "account", "window", "conversation", "unit", "arm", "status", "policy", "predictor",
-    "propensity", "calls", "prompt_tokens", "completion_tokens", "cost_nano", "model_s", "latency_s", "prompt",
+    "id", "created_at", "account", "window", "conversation", "unit", "arm", "status", "policy",
+    "predictor", "propensity", "calls", "prompt_tokens", "completion_tokens", "cost_nano", "model_s", "latency_s", "prompt",
     "answer", "error", "plan", "wishes", "steps",
 )  # fmt: skip
 CALL_COLUMNS = (

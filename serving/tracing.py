@@ -1,0 +1,93 @@
+"""Tracing: what of an attempt stands on its trace."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import orjson
+
+from router.candidate import Answer
+from router.metering import Meter
+from router.plan import Plan
+from router.query import Query
+from router.run import Run
+from router.trace import CallRecord, Status, Trace
+from router.usage import Usage
+
+Prompts: TypeAlias = Literal["whole", "hashed", "none"]
+"""What is kept of prompts; replies are kept only with ``whole``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A query's answers (one per choice), how they came, and what they cost."""
+
+    plan: Plan
+    answers: Sequence[Answer]
+    status: Status
+    usage: Usage
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One plan being carried out; what its trace will need."""
+
+    query: Query
+    plan: Plan
+    window: str
+    meter: Meter
+    started: float
+    runs: list[Run] = field(default_factory=list)
+
+
+def trace_of(
+    attempt: Attempt, status: Status, answers: Sequence[Answer] | None, error: str | None, prompts: Prompts
+) -> Trace:
+    """The trace of an attempt that has ended."""
+    query, plan = attempt.query, attempt.plan
+    keep = prompts == "whole"
+    return Trace(
+        id=query.id,
+        created_at=query.received_at,
+        account=query.account,
+        window=attempt.window,
+        conversation=query.conversation,
+        unit=query.unit,
+        arm=plan.arm.id,
+        status=status,
+        usage=attempt.meter.usage,
+        latency_s=time.perf_counter() - attempt.started,
+        plan=plan.as_values(),
+        prompt=kept_prompt(query, prompts),
+        answer=answers[0].candidate.text if answers and keep else None,
+        error=error,
+        wishes=_wishes(query),
+        steps=[step for run in attempt.runs for step in run.steps],
+        calls=[call if keep else _without_text(call) for call in attempt.meter.records],
+    )
+
+
+def kept_prompt(query: Query, prompts: Prompts) -> str | None:
+    """What was asked, as JSON text, its SHA-256, or nothing."""
+    if prompts == "none":
+        return None
+    asked = {
+        "messages": query.messages,
+        "max_completion_tokens": query.max_completion_tokens,
+        "parameters": query.parameters,
+    }
+    content = orjson.dumps(asked)
+    return content.decode() if prompts == "whole" else hashlib.sha256(content).hexdigest()
+
+
+def _without_text(call: CallRecord) -> CallRecord:
+    return replace(call, response=None)
+
+
+def _wishes(query: Query) -> dict[str, object]:
+    given = {key: value for key, value in asdict(query.wishes).items() if value is not None}
+    return {"target": query.target, "n": query.n, **given}
