@@ -38,7 +38,7 @@ pool: install
 	$(BIN)/effortwise record-pool effortwise/data/pool.parquet --queries 450
 
 bundle: install
-	$(BIN)/effortwise train --traces effortwise/data/pool.parquet --out effortwise/data/bundle
+	$(BIN)/effortwise train --replay effortwise/data/pool.parquet --out effortwise/data/bundle
 
 clean:
 	rm -rf .venv build *.egg-info state

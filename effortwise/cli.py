@@ -66,13 +66,17 @@ def train(
     traces_file: Annotated[
         Path | None, typer.Option("--traces", help="Learn from this Parquet file instead of the store.")
     ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="Learn from these recorded draws, replayed by every arm of the menu.")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="auto, constant, logistic or boosted.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Write the bundle here, and register nothing.")] = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
 ) -> None:
     """Learn the next bundle from traces and their outcomes, and register it as challenger."""
     from effortwise.commands.train import train as run
 
-    run(config, traces_file, out, seed)
+    run(config, traces_file, replay, kind, out, seed)
 
 
 @app.command()

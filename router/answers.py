@@ -16,6 +16,7 @@ from router.query import Query
 
 MAX_ANSWER_CHARACTERS = 300
 """A longer text is reasoning or an essay, not a final answer that could be compared."""
+MAX_QUESTION_CHARACTERS = 2_000
 MAX_READ_CHARACTERS = 20_000
 """Of a longer reply only the end is read, where an answer stands."""
 
@@ -23,8 +24,8 @@ NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+|/\
 _PLAIN_NUMBER = re.compile(r"([-+]?)(\d{1,3}(?:,\d{3})+|\d*)(?:\.(\d*))?(%?)")
 _ANSWER_LINE = re.compile(r"\banswer\b[ \t*_]*(?::|=|\bis\b:?)[ \t*_]*(\S[^\n]*)", re.IGNORECASE)
 _WANTS_NUMBER = re.compile(
-    r"\bhow (?:many|much|old|long|far|tall)\b|\bnumber only\b|\b(?:a|the|one|which|what) number\b"
-    r"|\b(?:calculate|compute|sum of|product of|difference between|percent)\b|\d\s*[-+*/×÷=^]\s*\d"
+    r"\bhow (?:many|much|old|long|far|tall)\b|\bnumber only\b|\b(?:which|what)(?: is the)? number\b"
+    r"|\b(?:calculate|compute|sum of|product of|difference between|percent)\b|\d\s*[+*×÷=^]\s*\d|\d\s+[-/]\s+\d"
     r"|\b(?:add|subtract|multiply|divide)\b[^\n]{0,40}\d",
     re.IGNORECASE,
 )
@@ -59,9 +60,17 @@ def extract_answer(query: Query, text: str) -> str | None:
     text = text[-MAX_READ_CHARACTERS:].strip()
     if wants_json(query):
         return _canonical(find_json(text))
-    question = query.text
+    question = _both_ends(query.text)
     stated = boxed(text)
     return _short(_UNITS.sub("", stated)) if stated else _from_prose(question, _answer_line(text) or text)
+
+
+def _both_ends(question: str) -> str:
+    """A long prompt's beginning and end, where the question stands, without the document between."""
+    if len(question) <= MAX_QUESTION_CHARACTERS:
+        return question
+    half = MAX_QUESTION_CHARACTERS // 2
+    return f"{question[:half]}\n{question[-half:]}"
 
 
 def normalise(answer: str, casefold: bool = True) -> str:

@@ -137,6 +137,12 @@ def configured_allocator(configuration: Configuration, bundle: Bundle, menu: Men
     )
 
 
+def feature_options(configuration: Configuration) -> dict[str, dict[str, Any]]:
+    """Keyword arguments of the features, by name."""
+    path = configuration.decision.embedding_model
+    return {} if path is None else {"embedding": {"path": path}}
+
+
 def default_arm(configuration: Configuration, menu: Menu) -> Arm:
     """The arm for when no decision can be made; the menu's first where none is named."""
     name = configuration.decision.default_arm

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from router.allocator import Allocator
 from router.bundle import Bundle, load_bundle
@@ -24,10 +26,11 @@ POINTER = "current"
 
 @dataclass(slots=True)
 class BundleWatch:
-    """Looks at ``pointer`` every ``every_s`` seconds. refused: why the newest bundle is not served."""
+    """Looks at ``pointer`` every ``every_s`` seconds. options: of the features, by name. refused: why the newest bundle is not served."""
 
     allocator: Allocator
     pointer: Path
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     every_s: float = 0.5
     refused: str | None = None
     _seen: str | None = None
@@ -50,7 +53,7 @@ class BundleWatch:
             return
         self._seen = target
         try:
-            bundle = await asyncio.to_thread(load_bundle, Path(target), self.allocator.menu)
+            bundle = await asyncio.to_thread(load_bundle, Path(target), self.allocator.menu, self.options)
         except (BundleError, OSError) as error:
             self.refused = f"{target}: {error}"
             _log.error("the bundle is refused, the old one serves on: %s", self.refused)

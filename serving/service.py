@@ -13,7 +13,7 @@ from router.allocator import Allocator
 from router.backend import Backend
 from router.bundle import Bundle, cold_bundle, load_bundle
 from router.configuration import Configuration
-from router.configured import configured_allocator, configured_menu
+from router.configured import configured_allocator, configured_menu, feature_options
 from router.errors import BundleError, ConfigurationError
 from router.menu import Menu
 from router.stores import KnowMenu, Store
@@ -71,7 +71,7 @@ def compose(
     without it, or where it does not fit, the documented prior decides until one arrives.
     """
     menu = configured_menu(configuration)
-    first = first_bundle(bundle, menu, configuration.decision.features)
+    first = first_bundle(bundle, menu, configuration)
     allocator = configured_allocator(configuration, first, menu)
     accounts = Accounts.of(configuration)
     backends = configured_backends(configuration, environment)
@@ -86,7 +86,7 @@ def compose(
     execution = Execution(
         allocator, recorder, by_model, allocator.cards, retries, configuration.store.prompts
     )
-    watch = BundleWatch(allocator, bundles_folder(configuration) / POINTER)
+    watch = BundleWatch(allocator, bundles_folder(configuration) / POINTER, feature_options(configuration))
     return Service(configuration, allocator, execution, recorder, store, accounts, watch, backends)
 
 
@@ -95,14 +95,15 @@ def bundles_folder(configuration: Configuration) -> Path:
     return configuration.store.path.parent / "bundles"
 
 
-def first_bundle(folder: Path | None, menu: Menu, features: tuple[str, ...]) -> Bundle:
+def first_bundle(folder: Path | None, menu: Menu, configuration: Configuration) -> Bundle:
     """The bundle of a folder, or the cold-start prior where there is none or it does not fit."""
+    options = feature_options(configuration)
     if folder is not None:
         try:
-            return load_bundle(folder, menu)
+            return load_bundle(folder, menu, options)
         except BundleError as error:
             _log.error("the bundle %s is refused; the cold-start prior decides: %s", folder, error)
-    return cold_bundle(menu, features)
+    return cold_bundle(menu, configuration.decision.features, options)
 
 
 def configured_backends(configuration: Configuration, environment: Mapping[str, str]) -> dict[str, Backend]:

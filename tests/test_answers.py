@@ -52,6 +52,8 @@ def ask(text, **fields):
         (SENTENCE, "The lantern lit the river.", "The lantern lit the river."),
         (SENTENCE, "The words go together.\n\nAnswer: A lantern by the river.", "A lantern by the river."),
         (SENTENCE, "Here is one:\nA lantern by the river.", "A lantern by the river."),
+        ("Name a number of birds seen on 2024-11-05.", "Two tits and 3 crows", "Two tits and 3 crows"),
+        ("word " * 5000 + APPLES, "3 + 4 = 7 apples", "7"),
         ("Solve it.", "\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
     ],
 )
@@ -163,6 +165,7 @@ def test_hostile_text_costs_no_time(text):
     """Text made to be slow to read is read within a fraction of a second."""
     began = time.perf_counter()
     extract_answer(ask(SUM), text)
+    extract_answer(ask(text + "?"), text)
     find_json(text)
     boxed(text)
     assert time.perf_counter() - began < 0.5

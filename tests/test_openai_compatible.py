@@ -183,6 +183,38 @@ async def test_running_totals_are_told(backend: OpenAICompatible, upstream: Upst
     assert (ear.deltas[0].prompt_tokens, ear.deltas[0].completion_tokens) == (5, 1)
 
 
+async def test_what_was_told_once_stands(backend: OpenAICompatible, upstream: Upstream) -> None:
+    """Later chunks with null for usage and finish reason take back neither."""
+    early = [
+        up.chunk({"content": "a"}, "length"),
+        up.usage_chunk(),
+        up.chunk({}),
+        up.usage_chunk(None),
+        up.DONE,
+    ]
+    upstream.play(up.stream(early))
+    completion = await backend.complete(call(), Ear())
+    assert (completion.finish_reason, completion.prompt_tokens, completion.usage_details) == ("length", 7, {})
+
+
+async def test_redirects_are_not_followed(backend: OpenAICompatible, upstream: Upstream) -> None:
+    """Prompt and key go to the configured server and to no other."""
+    upstream.play(up.refusal(307, location="/v1/chat/completions"))
+    with pytest.raises(BackendRefused):
+        await backend.complete(call())
+    assert len(upstream.visits) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_words_on_the_key_are_not_told(
+    backend: OpenAICompatible, upstream: Upstream, status: int
+) -> None:
+    """Of an upstream's complaint about the key, which may hold parts of it, only the status is told."""
+    upstream.play(up.refusal(status, "Incorrect API key provided: sk-ve***-key"))
+    with pytest.raises(BackendRefused, match=f"answered {status}\\.$"):
+        await backend.complete(call())
+
+
 async def test_a_server_that_does_not_stream_is_understood(
     backend: OpenAICompatible, upstream: Upstream
 ) -> None:

@@ -241,6 +241,13 @@ def test_logprobs_stay_with_their_text() -> None:
     assert last["choices"][0]["finish_reason"] == "stop"
 
 
+def test_each_choice_begins_with_its_role() -> None:
+    """The first frame of a choice names the role, also where the upstream did not; later ones do not."""
+    chunks = ChunkStream(QUERY, "m", 0)
+    frames = [chunks.delta(Delta({"content": "a"}), index) for index in (0, 1, 0, 1)]
+    assert [b'"role":"assistant"' in frame for frame in frames] == [True, True, False, False]
+
+
 def test_a_choice_ends_once() -> None:
     """After its finish reason a choice has no more frames, whoever sends it first."""
     chunks = ChunkStream(QUERY, "m", 0)

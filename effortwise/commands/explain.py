@@ -32,9 +32,7 @@ def explain(
     menu = configured_menu(configuration)
     pointer = bundles_folder(configuration) / POINTER
     folder = Path(pointer.read_text().strip()) if pointer.exists() else starting_bundle(configuration)
-    allocator = configured_allocator(
-        configuration, first_bundle(folder, menu, configuration.decision.features), menu
-    )
+    allocator = configured_allocator(configuration, first_bundle(folder, menu, configuration), menu)
     wishes = Wishes(max_cost_usd, deadline_s, stakes=stakes)
     query = Query(({"role": "user", "content": text},), policy, wishes=wishes)
     values = card_values(allocator.card(query), menu)

@@ -11,7 +11,7 @@ from router.answers import find_json
 from router.candidate import Candidate, Verdict
 from router.errors import InvalidQuery
 from router.query import Query
-from router.verifiers.regex import compile_safely
+from router.verifiers.regex import bounded_pattern
 
 if TYPE_CHECKING:
     from router.run import Run
@@ -35,14 +35,17 @@ class JsonSchema:
     chatty: bool = True
     sound: bool = False
     _validator: Any = field(init=False, repr=False, compare=False)
+    _max_characters: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_validator", _validator(self.schema))
+        bounds = (bounded_pattern(pattern).max_characters for pattern in _patterns(self.schema))
+        object.__setattr__(self, "_max_characters", min(bounds, default=MAX_REPLY_CHARACTERS))
 
     async def verify(self, query: Query, candidate: Candidate, run: Run | None) -> Verdict:
         """``unknown`` where the reply is empty or too long, or the schema cannot be applied."""
         text = candidate.text.strip()
-        if not 0 < len(text) <= MAX_REPLY_CHARACTERS:
+        if not 0 < len(text) <= self._max_characters:
             return Verdict.unknown(self.name, "nothing to check, or too much")
         value = find_json(text) if self.chatty else _whole(text)
         if value is None:
@@ -76,8 +79,6 @@ def _validator(schema: object) -> Any:
         kind.check_schema(schema)
     except (jsonschema.SchemaError, RecursionError) as error:
         raise _wrong(f"is wrong: {getattr(error, 'message', error)}") from error
-    for pattern in _patterns(schema):
-        compile_safely(pattern)
     return kind(schema, registry=referencing.Registry())  # an empty registry fetches nothing
 
 

@@ -1,0 +1,99 @@
+"""``effortwise train``: from traces to a registered challenger."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from effortwise.commands.traces import open_store
+from router.bundle import cold_bundle
+from router.configuration import Configuration, load_configuration
+from router.configured import configured_menu, feature_options
+from router.errors import ConfigurationError
+from router.features import Extractor
+from router.menu import Menu
+from training.interchange import rounds_from_parquet
+from training.recorded import read_recorded, replayed_rounds
+from training.registry import BundleRegistry
+from training.rounds import Rounds, rounds_from_traces
+from training.train import TrainedBundle
+from training.train import train as train_bundle
+
+SHIFTS = 3
+"""How often each arm replays a recorded question, each time beginning at another draw."""
+
+
+def train(
+    config: Path, traces: Path | None, replay: Path | None, kind: str, out: Path | None, seed: int
+) -> None:
+    """Learn from the store, a table of traces, or a table of recorded draws that every arm replays."""
+    configuration = load_configuration(config)
+    menu = configured_menu(configuration)
+    rounds = _rounds(configuration, menu, traces, replay)
+    _say_rounds(rounds)
+    extractor = Extractor.of(configuration.decision.features, feature_options(configuration))
+    trained = train_bundle(rounds.rounds, menu, extractor, kind, seed)
+    _say_metrics(trained)
+    if out is not None:
+        print(f"bundle {trained.save(out)} written to {out}")
+    else:
+        _register(configuration, trained)
+
+
+def _rounds(configuration: Configuration, menu: Menu, traces: Path | None, replay: Path | None) -> Rounds:
+    if traces is not None and replay is not None:
+        raise ConfigurationError("Give --traces or --replay, not both.")
+    if traces is not None:
+        return rounds_from_parquet([traces], menu)
+    if replay is not None:
+        return replayed_rounds(read_recorded(replay), menu, cold_bundle(menu).confidence, SHIFTS)
+    store = open_store(configuration)
+    try:
+        return rounds_from_traces(store.traces(), store.outcomes(), menu)
+    finally:
+        store.close()
+
+
+def _say_rounds(rounds: Rounds) -> None:
+    print(f"{len(rounds.rounds)} rounds to learn from")
+    for reason, count in rounds.dropped.items():
+        print(f"  left out {count}: {reason}")
+
+
+def _say_metrics(trained: TrainedBundle) -> None:
+    summary = ", ".join(
+        f"{key} {value}" for key, value in trained.summary.items() if not isinstance(value, Mapping)
+    )
+    print(f"trained: {summary}")
+    for name, value in _numbers(trained.metrics):
+        print(f"  {name:<44} {value:.4f}")
+
+
+def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    for key, value in metrics.items():
+        if isinstance(value, Mapping) and key != "arms":
+            found += _numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float):
+            found.append((prefix + key, float(value)))
+    return found
+
+
+def _register(configuration: Configuration, trained: TrainedBundle) -> None:
+    registry = configured_registry(configuration)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bundle"
+        version = trained.save(path)
+        number = registry.register(path, dict(trained.summary), trained.metrics)
+    print(f"bundle {version} is version {number} of {registry.model!r} in MLflow, alias challenger")
+    print("`effortwise promote` makes it the champion; a running service then swaps to it")
+
+
+def configured_registry(configuration: Configuration) -> BundleRegistry:
+    """The registry of the configuration; ``ConfigurationError`` without one."""
+    section = configuration.registry
+    if section is None:
+        raise ConfigurationError("The configuration has no [registry]; `train --out FOLDER` needs none.")
+    return BundleRegistry(section.tracking_uri, section.model)
