@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from router.arm import Arm
 from router.budget import Budget
@@ -31,6 +31,7 @@ from router.plan import Plan, Versions
 from router.policies import Choice, Policy
 from router.policies.fixed import Fixed
 from router.price import Price
+from router.prospect import Prospect, Prospects
 from router.query import Query
 from router.strategies.direct import Direct
 
@@ -104,13 +105,9 @@ class Allocator:
             policy = "fixed", Fixed(self._menu_arm(query.target).id)
         return self._decide(query, *policy, spendable_nano)
 
-    def prospects(self, plan: Plan) -> dict[str, tuple[float, float]]:
-        """Arm id -> (P(success), mean cost in USD), as the plan's estimate has them."""
-        estimate = plan.estimate
-        if estimate is None:
-            return {}
-        pairs = zip(estimate.quality.tolist(), estimate.cost_usd.tolist(), strict=True)
-        return dict(zip(self.menu.ids, pairs, strict=True))
+    def prospects(self, plan: Plan) -> Mapping[str, Prospect]:
+        """What the plan's estimate says, by arm id; empty where it has none."""
+        return {} if plan.estimate is None else Prospects(self.menu, plan.estimate)
 
     def _policy_of(self, target: str) -> tuple[str, Policy] | None:
         name = self.auto if target == AUTO else target
@@ -123,7 +120,10 @@ class Allocator:
     def _menu_arm(self, target: str) -> Arm:
         arm = self._targets[target]
         if arm.id not in self.menu:
-            raise UnknownModel(target, self.targets)
+            raise InvalidQuery(
+                f"The model {target!r} has no arm of its own on the menu: there is nothing to decide.",
+                "model",
+            )
         return arm
 
     def _decide(self, query: Query, name: str, policy: Policy, spendable_nano: int | None) -> Card:
@@ -152,7 +152,18 @@ class Allocator:
 
     def _fixed(self, query: Query, arm: Arm) -> Plan:
         _require(query, arm)
-        return self._undrawn(query, arm, "fixed", "the caller named it")
+        plan = self._undrawn(query, arm, "fixed", "the caller named it")
+        if sum(arm.strategy.demand().values()) == 1:
+            return plan
+        return replace(plan, estimate=self._estimate(query))  # its decisions on the way rest on it
+
+    def _estimate(self, query: Query) -> Estimate | None:
+        bundle = self.bundle
+        try:
+            return bundle.difficulty.estimate(bundle.extractor(query))
+        except Exception:
+            _log.exception("no estimate; the arm decides on its way without one")
+            return None
 
     def _fallback(self, query: Query, error: Exception) -> Plan:
         arm = next((arm for arm in (self.default, *self.menu) if not lack(query, arm)), self.default)

@@ -25,7 +25,8 @@ _PLAIN_NUMBER = re.compile(r"([-+]?)(\d{1,3}(?:,\d{3})+|\d*)(?:\.(\d*))?(%?)")
 _ANSWER_LINE = re.compile(r"\banswer\b[ \t*_]*(?::|=|\bis\b:?)[ \t*_]*(\S[^\n]*)", re.IGNORECASE)
 _WANTS_NUMBER = re.compile(
     r"\bhow (?:many|much|old|long|far|tall)\b|\bnumber only\b|\b(?:which|what)(?: is the)? number\b"
-    r"|\b(?:calculate|compute|sum of|product of|difference between|percent)\b|\d\s*[+*×÷=^]\s*\d|\d\s+[-/]\s+\d"
+    r"|\b(?:calculate|compute|sum of|product of|difference between|percent)\b"
+    r"|\d\s*[+*×÷=^]\s*\d|\d\s+[-/]\s+\d"
     r"|\b(?:add|subtract|multiply|divide)\b[^\n]{0,40}\d",
     re.IGNORECASE,
 )

@@ -50,18 +50,20 @@ class Arm:
         longest prompt and reply. ``model_s`` is unknown and 0."""
         cards: Mapping[str, ModelCard] = {card.name: card for card in self.models}
         total = NOTHING
-        for name, calls in self.strategy.demand().items():
-            total += self._worst_call(query, cards[name], calls * query.n)
+        for name, demanded in self.strategy.demand().items():
+            one, calls = worst_call(query, cards[name]), demanded * query.n
+            total += Usage(
+                calls, calls * one.prompt_tokens, calls * one.completion_tokens, calls * one.cost_nano
+            )
         return total
 
-    def _worst_call(self, query: Query, card: ModelCard, calls: int) -> Usage:
-        completion = completion_cap(query, card)
-        call = Call(card.name, query.messages, completion, query.parameters)
-        prompt = min(
-            call.prompt_token_bound + TEMPLATE_TOKENS + PROMPT_TOKENS_PER_MESSAGE, card.context_tokens
-        )
-        cost = card.tariff.cost_nano(prompt, completion)
-        return Usage(calls, calls * prompt, calls * completion, calls * cost)
+
+def worst_call(query: Query, card: ModelCard) -> Usage:
+    """The most that one call for this query may spend on this model, whatever template asks."""
+    completion = completion_cap(query, card)
+    bound = Call(card.name, query.messages, completion, query.parameters).prompt_token_bound
+    prompt = min(bound + TEMPLATE_TOKENS + PROMPT_TOKENS_PER_MESSAGE, card.context_tokens)
+    return Usage(1, prompt, completion, card.tariff.cost_nano(prompt, completion))
 
 
 def completion_cap(query: Query, card: ModelCard) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import orjson
+
 from router.query import Message, text_of
 
 Purpose: TypeAlias = Literal["candidate", "judge"]
@@ -14,6 +16,8 @@ PROMPT_TOKENS_PER_MESSAGE = 16
 """Bound on what a chat template adds around one message."""
 PROMPT_TOKENS_PER_TEMPLATE = 64
 """Bound on what a chat template adds once (default system prompts, start tokens)."""
+PROMPT_TOKENS_PER_ATTACHMENT = 50_000
+"""Bound on a content part that is no text: the most that a known tariff bills for one image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Call:
     def prompt_token_bound(self) -> int:
         """Upper bound on the prompt's tokens: a token of a byte-level vocabulary is at least a byte."""
         text = sum(_bytes_of(message) + PROMPT_TOKENS_PER_MESSAGE for message in self.messages)
-        extra = sum(len(repr(self.parameters[key]).encode()) for key in _PROMPTING & self.parameters.keys())
+        extra = sum(_json_bytes(self.parameters[key]) for key in _PROMPTING & self.parameters.keys())
         return text + extra + PROMPT_TOKENS_PER_TEMPLATE
 
 
@@ -48,11 +52,21 @@ def _bytes_of(message: Message) -> int:
     if isinstance(content, str):
         size = len(content) if content.isascii() else len(content.encode())
         return size if len(message) == 2 else size + _rest_of(message)
-    return _rest_of(message) + len(text_of(message).encode())
+    return _rest_of(message) + sum(_bytes_of_part(part) for part in content or ())
+
+
+def _bytes_of_part(part: Any) -> int:
+    if isinstance(part, dict) and not {"text", "refusal"} & part.keys():
+        return PROMPT_TOKENS_PER_ATTACHMENT
+    return _json_bytes(part)
 
 
 def _rest_of(message: Message) -> int:
-    return sum(len(repr(value).encode()) for key, value in message.items() if key not in ("role", "content"))
+    return sum(_json_bytes(value) for key, value in message.items() if key not in ("role", "content"))
+
+
+def _json_bytes(value: Any) -> int:
+    return len(orjson.dumps(value, default=repr))
 
 
 @dataclass(frozen=True, slots=True)

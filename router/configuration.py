@@ -19,7 +19,7 @@ from router.errors import ConfigurationError
 BUILTIN = "builtin"
 """The bundle that ships with the project."""
 
-NonNegative = Annotated[float, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -57,7 +57,7 @@ class RegistrySection(Section):
     tracking_uri: str = "sqlite:///state/mlflow.db"
     model: str = "effortwise"
     alias: str = "champion"
-    poll_s: float = Field(2.0, gt=0)
+    poll_s: float = Field(2.0, gt=0, allow_inf_nan=False)
     follow: bool = True
 
 
@@ -106,8 +106,8 @@ class MenuSection(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     strategy: str
     models: tuple[str, ...] = ()
-    max_cost_usd: float | None = Field(None, ge=0)
-    max_s: float | None = Field(None, gt=0)
+    max_cost_usd: NonNegative | None = None
+    max_s: float | None = Field(None, gt=0, allow_inf_nan=False)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -167,6 +167,11 @@ class Configuration(Section):
                 _known(f"menu.{i}.models", model_name, self.models)
         if self.policies or self.decision.policy != "auto":
             _known("decision.policy", self.decision.policy, self.policies)
+        if taken := sorted(self.models.keys() & {"auto", *self.policies}):
+            raise ValueError(f"models.{taken[0]}: a caller who asks for {taken[0]!r} gets a policy")
+        accounts = [account.name for account in self.accounts]
+        if twice := sorted({name for name in accounts if accounts.count(name) > 1}):
+            raise ValueError(f"accounts: {twice[0]!r} stands twice; one account may have several keys")
         return self
 
     @property

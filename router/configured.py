@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from router.allocator import Allocator
 from router.arm import Arm
@@ -72,7 +74,7 @@ def _strategies(entry: MenuSection, arms: Mapping[str, Arm]) -> Iterator[Strateg
     kind = STRATEGIES[entry.strategy]
     options = dict(entry.options)
     if "stages" in options:
-        options["stages"] = tuple(_stage(arm_id, arms) for arm_id in options["stages"])
+        options["stages"] = _stages(options["stages"], arms)
     for model_option in [{"model": name} for name in entry.models] or [{}]:
         for rung in _ladder(options):
             yield _constructed(f"[[menu]] {entry.strategy}", kind, {**model_option, **options, **rung})
@@ -83,14 +85,19 @@ def _ladder(options: Mapping[str, Any]) -> list[dict[str, Any]]:
     lists = [name for name, value in options.items() if isinstance(value, list)]
     if len(lists) > 1:
         raise ConfigurationError(f"[[menu]]: only one option may be a ladder, not {' and '.join(lists)}.")
+    if lists and not options[lists[0]]:
+        raise ConfigurationError(f"[[menu]]: the ladder {lists[0]!r} has no rungs.")
     return [{lists[0]: value} for value in options[lists[0]]] if lists else [{}]
 
 
-def _stage(arm_id: str, arms: Mapping[str, Arm]) -> Stage:
-    if arm_id not in arms:
-        known = ", ".join(arms) or "none"
-        raise ConfigurationError(f"[[menu]]: the stage {arm_id!r} names no earlier arm. Known: {known}.")
-    return Stage(arm_id, arms[arm_id].strategy)
+def _stages(arm_ids: object, arms: Mapping[str, Arm]) -> tuple[Stage, ...]:
+    if not isinstance(arm_ids, list):
+        raise ConfigurationError(f"[[menu]]: stages is a list of arms, not {arm_ids!r}.")
+    for arm_id in arm_ids:
+        if not isinstance(arm_id, str) or arm_id not in arms:
+            known = ", ".join(arms) or "none"
+            raise ConfigurationError(f"[[menu]]: the stage {arm_id!r} names no earlier arm. Known: {known}.")
+    return tuple(Stage(arm_id, arms[arm_id].strategy) for arm_id in arm_ids)
 
 
 def configured_policies(configuration: Configuration, menu: Menu) -> dict[str, Policy]:
@@ -108,6 +115,7 @@ def configured_policies(configuration: Configuration, menu: Menu) -> dict[str, P
 
 def _policy(name: str, section: PolicySection) -> Policy:
     policy: Policy = _constructed(f"policies.{name}", POLICIES[section.type], section.options)
+    Price(getattr(policy, "price_per_usd", None) or 0.0)  # raises where its own price is none
     return policy
 
 
@@ -116,10 +124,23 @@ def _constructed(where: str, kind: type[Any], options: Mapping[str, Any]) -> Any
     unknown = [key for key in options if key not in known]
     if unknown:
         raise ConfigurationError(f"{where}: unknown key {unknown[0]!r} (known: {', '.join(known)}).")
+    _check_types(where, kind, options)
     try:
         return kind(**options)
     except TypeError as error:
         raise ConfigurationError(f"{where}: {error} (known keys: {', '.join(known)}).") from error
+
+
+def _check_types(where: str, kind: type[Any], options: Mapping[str, Any]) -> None:
+    """A number where the option is a number, a text where it is a text."""
+    types = get_type_hints(kind)
+    for key, value in options.items():
+        if not isinstance(value, int | float | str):
+            continue
+        try:
+            TypeAdapter(types[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            raise ConfigurationError(f"{where}.{key} = {value!r}: {error.errors()[0]['msg']}.") from None
 
 
 def configured_allocator(configuration: Configuration, bundle: Bundle, menu: Menu) -> Allocator:

@@ -8,6 +8,8 @@ import numpy as np
 
 from router.estimate import FloatArray
 
+_TOLERANCE = 1e-6
+
 
 def uniform(salt: str, key: str) -> float:
     """A number in [0, 1), a pure function of salt and key.
@@ -16,11 +18,14 @@ def uniform(salt: str, key: str) -> float:
     True
     """
     digest = hashlib.blake2b(f"{salt}:{key}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+    return (int.from_bytes(digest, "big") >> 11) / 2**53  # as many bits as a float holds: never 1.0
 
 
 def draw(distribution: FloatArray, query_id: str) -> int:
-    """The position drawn from a distribution over arms, shape (arms,), by inversion."""
+    """The position drawn from a distribution over arms, shape (arms,), by inversion. ``ValueError``
+    where it does not sum to one."""
     cumulated = np.cumsum(distribution)
+    if not abs(cumulated[-1] - 1.0) < _TOLERANCE:
+        raise ValueError(f"A policy's probabilities must sum to one, not to {cumulated[-1]}.")
     position = int(np.searchsorted(cumulated, uniform("arm", query_id) * cumulated[-1], side="right"))
     return min(position, int(np.flatnonzero(distribution)[-1]))

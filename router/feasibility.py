@@ -9,13 +9,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from router.arm import TEMPLATE_TOKENS, Arm, completion_cap
-from router.call import Call
+from router.arm import Arm, worst_call
 from router.errors import InfeasibleQuery
 from router.estimate import Estimate, FloatArray
 from router.menu import Menu
 from router.query import Query
-from router.tariff import to_nano, to_usd
+from router.tariff import to_usd
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -45,6 +44,7 @@ class Feasibility:
     _verified: Mask = field(init=False, repr=False)
     _context: FloatArray = field(init=False, repr=False)
     _calls: FloatArray = field(init=False, repr=False)
+    _caps_nano: FloatArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         arms, models = self.menu.arms, list(self.menu.models)
@@ -52,7 +52,9 @@ class Feasibility:
         for i, arm in enumerate(arms):
             for name, count in arm.strategy.demand().items():
                 calls[i, models.index(name)] = count
+        caps = [np.inf if arm.budget.cost_nano is None else arm.budget.cost_nano for arm in arms]
         object.__setattr__(self, "_calls", calls)
+        object.__setattr__(self, "_caps_nano", np.array(caps, dtype=float))
         object.__setattr__(self, "_verified", _mask(arms, lambda arm: arm.strategy.traits.needs_verifier))
         object.__setattr__(
             self, "_context", np.array([min(c.context_tokens for c in a.models) for a in arms])
@@ -72,9 +74,14 @@ class Feasibility:
         self._soft(query, estimate, mask, reasons)
         return Feasible(mask, _named(self.menu, reasons))
 
-    def worst_cost_nano(self, query: Query) -> FloatArray:
-        """Every arm's worst case in nano-dollars, shape (arms,)."""
-        return query.n * (self._calls @ self._cost_per_call(query))
+    def reserve_nano(self, query: Query) -> FloatArray:
+        """What each arm's plan would reserve, its worst case within its caps, nano-dollars, shape (arms,)."""
+        worst = query.n * (self._calls @ self._call_nano(query))
+        return np.minimum(worst, self._cap_nano(query))
+
+    def _cap_nano(self, query: Query) -> FloatArray:
+        wished = query.wishes.budget.cost_nano
+        return self._caps_nano if wished is None else np.minimum(self._caps_nano, wished)
 
     def _hard(
         self,
@@ -92,20 +99,15 @@ class Feasibility:
         size = sum(len(str(message.get("content"))) for message in query.messages)
         too_long = size > BYTES_PER_TOKEN_AT_MOST * self._context
         _leave_out(mask, reasons, too_long, "the prompt exceeds its context")
-        if query.wishes.max_cost_usd is not None:
-            first_call = np.where(self._calls > 0, self._cost_per_call(query), np.inf).min(axis=1)
-            short = first_call > to_nano(query.wishes.max_cost_usd)
-            least = to_usd(int(first_call.min()))
-            _leave_out(
-                mask,
-                reasons,
-                short,
-                f"max_cost_usd does not cover one call (the cheapest may need {least:.3g})",
-            )
+        cap_nano = self._cap_nano(query)
+        if np.isfinite(cap_nano).any():
+            first_nano = query.n * np.where(self._calls > 0, self._call_nano(query), np.inf).min(axis=1)
+            least = to_usd(int(first_nano.min()))
+            short = f"max_cost_usd does not cover one call (the cheapest may need {least:.9f})"
+            _leave_out(mask, reasons, first_nano > cap_nano, short)
         if spendable_nano is not None:
-            _leave_out(
-                mask, reasons, self.worst_cost_nano(query) > spendable_nano, "exceeds the account's allowance"
-            )
+            beyond = self.reserve_nano(query) > spendable_nano
+            _leave_out(mask, reasons, beyond, "exceeds the account's allowance")
 
     def _soft(self, query: Query, estimate: Estimate, mask: Mask, reasons: list[tuple[Mask, str]]) -> None:
         wishes = query.wishes
@@ -122,14 +124,11 @@ class Feasibility:
         if wishes.min_quality is not None:
             _prefer(mask, reasons, -estimate.quality, -wishes.min_quality, "is below min_quality")
 
-    def _cost_per_call(self, query: Query) -> FloatArray:
-        costs = []
-        for card in self.menu.models.values():
-            completion = completion_cap(query, card)
-            bound = Call(card.name, query.messages, completion, query.parameters).prompt_token_bound
-            prompt = min(bound + TEMPLATE_TOKENS, card.context_tokens)
-            costs.append(card.tariff.cost_nano(prompt, completion))
-        return np.array(costs, dtype=float)
+    def _call_nano(self, query: Query) -> FloatArray:
+        """The worst case of one call of each model, shape (models,)."""
+        return np.array(
+            [worst_call(query, card).cost_nano for card in self.menu.models.values()], dtype=float
+        )
 
 
 CAPABILITIES: Mapping[str, Callable[[Arm], bool]] = {

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from router.tariff import to_nano
 
 WindowKind: TypeAlias = Literal["day", "month", "total"]
-_FOREVER_S = 86_400.0
+_DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,12 @@ class Allowance:
         >>> Allowance("a", None, "day").key(0.0), Allowance("a").key(0.0)
         ('day:1970-01-01', 'month:1970-01')
         """
-        moment = dt.datetime.fromtimestamp(at, dt.UTC)
-        formats = {"day": "day:%Y-%m-%d", "month": "month:%Y-%m", "total": "total"}
-        return moment.strftime(formats[self.window])
+        return _window_key(self.window, int(at // _DAY_S))
 
     def seconds_left(self, at: float) -> float:
         """Seconds from a Unix time until the window turns; a day for one that never does."""
         if self.window == "total":
-            return _FOREVER_S
+            return float(_DAY_S)
         moment = dt.datetime.fromtimestamp(at, dt.UTC)
         midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
         if self.window == "day":
@@ -51,6 +50,13 @@ class Allowance:
         else:
             turn = (midnight.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
         return (turn - moment).total_seconds()
+
+
+@lru_cache(maxsize=64)
+def _window_key(window: WindowKind, day: int) -> str:
+    """The window's name on a day since 1970; asked for with every request."""
+    formats = {"day": "day:%Y-%m-%d", "month": "month:%Y-%m", "total": "total"}
+    return dt.datetime.fromtimestamp(day * _DAY_S, dt.UTC).strftime(formats[window])
 
 
 @dataclass(frozen=True, slots=True)

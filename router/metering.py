@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
 from router.backend import DEAF, Backend, Listener
@@ -85,16 +85,22 @@ class Metered:
         try:
             completion = await self.backend.complete(call, ear)
         except asyncio.CancelledError:
-            self._record(call, bound, ear.spent(bound), "cancelled", started_s)
+            self._record(call, bound, ear.spent(bound), "cancelled", started_s, estimated=not ear.told)
             raise
         except BackendError as error:
             spent = ear.spent(bound) if error.billed else Usage(calls=1)
-            self._record(call, bound, spent, "error", started_s, error=f"{type(error).__name__}: {error}")
+            told = f"{type(error).__name__}: {error}"
+            estimated = error.billed and not ear.told
+            self._record(call, bound, spent, "error", started_s, error=told, estimated=estimated)
             raise
         except BaseException as error:  # a fault in a backend must not leave its worst case held for ever
-            self._record(call, bound, bound, "error", started_s, error=type(error).__name__)
+            told = type(error).__name__
+            self._record(call, bound, bound, "error", started_s, error=told, estimated=True)
             raise
-        self._record(call, bound, _billed(completion), "ok", started_s, response=completion.text)
+        estimated = bool(completion.usage_details.get("estimated"))
+        self._record(
+            call, bound, _billed(completion), "ok", started_s, response=completion.text, estimated=estimated
+        )
         return completion
 
     async def aclose(self) -> None:
@@ -102,12 +108,11 @@ class Metered:
 
     def _bound(self, call: Call) -> Usage:
         prompt = min(call.prompt_token_bound, self.card.context_tokens)
-        tokens = Usage(1, prompt, call.max_completion_tokens)
-        return self._priced(tokens)
+        return self._usage(prompt, call.max_completion_tokens)
 
-    def _priced(self, usage: Usage) -> Usage:
-        cost = self.card.tariff.cost_nano(usage.prompt_tokens, usage.completion_tokens)
-        return replace(usage, cost_nano=cost)
+    def _usage(self, prompt_tokens: int, completion_tokens: int, model_s: float = 0.0) -> Usage:
+        cost_nano = self.card.tariff.cost_nano(prompt_tokens, completion_tokens)
+        return Usage(1, prompt_tokens, completion_tokens, cost_nano, model_s)
 
     def _record(
         self,
@@ -119,6 +124,7 @@ class Metered:
         *,
         response: str | None = None,
         error: str | None = None,
+        estimated: bool = False,
     ) -> None:
         model_s = self.meter.elapsed_s - started_s
         self.meter.settle(
@@ -128,11 +134,11 @@ class Metered:
                 purpose=call.purpose,
                 template=call.template,
                 status=status,
-                usage=replace(self._priced(spent), model_s=model_s),
+                usage=self._usage(spent.prompt_tokens, spent.completion_tokens, model_s),
                 started_s=started_s,
                 response=response,
                 error=error,
-                estimated=status != "ok" and spent.total_tokens > 0,
+                estimated=estimated,
             ),
         )
 
@@ -154,10 +160,17 @@ class _CountingEar:
         self.wants_deltas = self.listener.wants_deltas
 
     def hear(self, delta: Delta) -> None:
-        self.prompt_tokens = delta.prompt_tokens or self.prompt_tokens
-        self.completion_tokens = delta.completion_tokens or self.completion_tokens
+        if delta.prompt_tokens is not None:
+            self.prompt_tokens = delta.prompt_tokens
+        if delta.completion_tokens is not None:
+            self.completion_tokens = delta.completion_tokens
         if self.wants_deltas:
             self.listener.hear(delta)
+
+    @property
+    def told(self) -> bool:
+        """Whether the upstream told its running totals."""
+        return self.prompt_tokens is not None and self.completion_tokens is not None
 
     def spent(self, bound: Usage) -> Usage:
         """The running totals that the upstream told, its worst case where it told none."""

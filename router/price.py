@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from router.errors import ConfigurationError
 from router.estimate import Estimate, FloatArray
@@ -20,8 +21,10 @@ class Price:
     per_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.per_usd >= 0 and self.per_s >= 0):
-            raise ConfigurationError(f"Prices must be 0 or more, not {self.per_usd} and {self.per_s}.")
+        if not (0 <= self.per_usd < inf and 0 <= self.per_s < inf):
+            raise ConfigurationError(
+                f"Prices must be 0 or more and finite, not {self.per_usd} and {self.per_s}."
+            )
 
     def utility(self, estimate: Estimate, stakes: float) -> FloatArray:
         """stakes * q - lambda * cost - mu * latency, shape (arms,)."""

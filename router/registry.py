@@ -20,7 +20,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     A module ``<package>/<name>.py`` registers the class in it whose ``name`` attribute is ``<name>``;
     one with a leading underscore is a part of others.
-    Another distribution registers one through the entry point group ``effortwise.<kind>``.
+    Another distribution registers one through the entry point group ``effortwise.<package's last part>``.
     Listing names imports nothing; getting a class imports its module only.
 
     kind: singular noun for messages, e.g. ``"strategy"``.
@@ -47,7 +47,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return len(self.names())
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names()
+        return isinstance(name, str) and (name in self._loaded or name in self.names())
 
     def _modules(self) -> list[str]:
         package = importlib.import_module(self.package)

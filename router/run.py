@@ -17,6 +17,7 @@ from router.errors import BackendError, BudgetExceeded
 from router.metering import Meter
 from router.model_card import ModelCard
 from router.price import Price
+from router.prospect import UNKNOWN_PROSPECT, Prospect
 from router.query import Query
 from router.templates import render
 from router.trace import Step
@@ -24,17 +25,6 @@ from router.verifiers import Verifier
 
 SAMPLING_TEMPERATURE = 0.7
 """Temperature of repeated draws where the caller asks for 0, since equal draws tell nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prospect:
-    """What the difficulty predictor expects of one arm: P(success) and mean cost in USD."""
-
-    quality: float
-    cost_usd: float
-
-
-UNKNOWN_PROSPECT = Prospect(0.5, 0.0)
 
 
 @dataclass(slots=True)
@@ -73,7 +63,9 @@ class Run:
         """
         call = self._call(model, template, repeated)
         completion = await self.backends[model].complete(call, self.listener if is_answer else DEAF)
-        return Candidate(completion, extract_answer(self.query, completion.text), template)
+        compared = not is_answer or self.outer is not None  # a plain reply is never weighed against others
+        extracted = extract_answer(self.query, completion.text) if compared else None
+        return Candidate(completion, extracted, template)
 
     async def samples(
         self, model: str, count: int, *, template: str = "direct"
@@ -105,8 +97,8 @@ class Run:
             return None
         try:
             return await self.verifier.verify(self.query, candidate, self)
-        except (BackendError, BudgetExceeded) as error:
-            return Verdict.unknown(self.verifier.name, str(error))
+        except Exception as error:
+            return Verdict.unknown(self.verifier.name, f"{type(error).__name__}: {error}")
 
     async def ask_judge(
         self, model: str, messages: Sequence[Mapping[str, Any]], max_completion_tokens: int
@@ -132,9 +124,10 @@ class Run:
         return worth > 0, {"probability": probability, "gain": gain, "net_worth": worth}
 
     def offer(self, answer: Answer) -> Answer:
-        """Make an answer the incumbent: what the caller gets if budget or time ends now."""
-        self.incumbent = answer
-        if self.outer is not None and self.outer.incumbent is None:
+        """Make an answer the incumbent: what the caller gets if budget or time ends now. Around it,
+        it takes the place of nothing but this run's own earlier offer."""
+        before, self.incumbent = self.incumbent, answer
+        if self.outer is not None and self.outer.incumbent is before:
             self.outer.offer(answer)
         return answer
 

@@ -16,17 +16,20 @@ def stability(first: int, second: int) -> float:
     (0.5, 0.96875)
     """
     trials = first + second + 1
-    tail: int = sum(comb(trials, j) for j in range(first + 1))
-    return tail / float(2**trials)
+    tail = sum(comb(trials, j) for j in range(first + 1))
+    return tail / (1 << trials)
 
 
 def draws_to_stop(first: int, second: int, stop_at: float, at_most: int) -> int:
     """The fewest further draws that could bring the leader's stability to ``stop_at``: a batch of
-    that size can be drawn in parallel without ever drawing one too many.
+    that size can be drawn in parallel without ever drawing one too many. At 1, which no number of
+    votes reaches, all ``at_most``.
 
     >>> draws_to_stop(0, 0, 0.95, 8), draws_to_stop(3, 1, 0.95, 8), draws_to_stop(4, 0, 0.95, 8)
     (4, 3, 0)
     """
+    if stop_at >= 1:
+        return at_most
     for more in range(at_most):
         if stability(first + more, second) >= stop_at:
             return more

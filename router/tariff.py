@@ -30,8 +30,7 @@ class Tariff:
 
     def cost_nano(self, prompt_tokens: int, completion_tokens: int) -> int:
         """Cost of one call in nano-dollars, rounded up so that a cap is never undercut."""
-        nano = (  # one USD per million tokens is 1000 nano-dollars per token
-            prompt_tokens * self.usd_per_million_prompt_tokens
-            + completion_tokens * self.usd_per_million_completion_tokens
-        ) * 1000
-        return -int(-nano // 1)
+        nano_per_million = prompt_tokens * to_nano(
+            self.usd_per_million_prompt_tokens
+        ) + completion_tokens * to_nano(self.usd_per_million_completion_tokens)
+        return -(-nano_per_million // 1_000_000)

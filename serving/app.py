@@ -6,28 +6,30 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from router.errors import EffortwiseError, InvalidQuery, StoreError, UnknownTrace
 from router.ledger import Allowance
 from router.outcome import Outcome
 from router.stores import Judge
-from serving.chat import ChatEndpoint
+from serving.chat import ChatEndpoint, read_body
 from serving.decision_card import card_values
 from serving.execution import weighed
-from serving.problems import problem_of
+from serving.problems import Problem, problem_of
 from serving.reply_wire import model_list, model_object
 from serving.request_wire import parse_chat
 from serving.service import Service
 from serving.trace_view import trace_values
 
 _COMMIT_WITHIN_S = 5.0
+_CHAT = "/v1/chat/completions"
 
 
 class OutcomeBody(BaseModel):
@@ -46,11 +48,36 @@ class OutcomeBody(BaseModel):
             raise ValueError("give either reward (0 to 1) or verdict (true or false)")
         return self
 
+    @classmethod
+    def of(cls, body: bytes) -> OutcomeBody:
+        """The checked body; ``InvalidQuery`` names the first field that is wrong."""
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError as error:
+            problems = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors()]
+            message = "; ".join(f"{where}: {why}" if where else why for where, why in problems)
+            raise InvalidQuery(f"{message}.", problems[0][0] or None) from None
+
     @property
     def outcome(self) -> Outcome:
         """As the noun."""
         reward = float(bool(self.verdict)) if self.reward is None else self.reward
         return Outcome(self.trace_id, reward, self.source, self.outcome_id)
+
+
+class _HotPath:
+    """Takes chat completions past the routing and exception layers: they cost as much as the decision."""
+
+    def __init__(self, app: ASGIApp, chat: ChatEndpoint) -> None:
+        self.app = app
+        self.chat = chat
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Chat completions to their endpoint, all else on."""
+        if scope["type"] == "http" and scope["path"] == _CHAT and scope["method"] == "POST":
+            await self.chat(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -63,9 +90,12 @@ def create_app(service: Service) -> FastAPI:
         await service.stop()
 
     app = FastAPI(title="Effortwise", lifespan=lifespan, docs_url="/docs", redoc_url=None)
-    app.router.routes.insert(0, Route("/v1/chat/completions", ChatEndpoint(service), methods=["POST"]))
+    chat = ChatEndpoint(service)
+    app.router.routes.insert(0, Route(_CHAT, chat, methods=["POST"]))
+    app.add_middleware(_HotPath, chat=chat)
     app.add_exception_handler(EffortwiseError, _told)
-    app.add_exception_handler(RequestValidationError, _told_invalid)
+    app.add_exception_handler(HTTPException, _told_by_status)
+    app.add_exception_handler(Exception, _told)
     _add_model_endpoints(app, service)
     _add_trace_endpoints(app, service)
     _add_health_endpoints(app, service)
@@ -73,37 +103,39 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _add_model_endpoints(app: FastAPI, service: Service) -> None:
-    caller = Annotated[Allowance, Depends(_caller_of(service))]
+    caller = Depends(_caller_of(service))
     created = int(time.time())
 
     @app.get("/v1/models")
-    async def models(_: caller) -> dict[str, Any]:
+    async def models(_: Allowance = caller) -> dict[str, Any]:
         """All that a caller may name as its model: auto, policies, models, arms."""
         return model_list(service.allocator.targets, created)
 
     @app.get("/v1/models/{name:path}")
-    async def model(name: str, _: caller) -> dict[str, Any]:
+    async def model(name: str, _: Allowance = caller) -> dict[str, Any]:
         """One of them."""
         service.allocator.require(name)
         return model_object(name, created)
 
     @app.post("/v1/plan")
-    async def plan(request: Request, allowance: caller) -> dict[str, Any]:
+    async def plan(request: Request, allowance: Allowance = caller) -> dict[str, Any]:
         """The decision for a chat completion body, without its execution: the decision card."""
-        server = service.configuration.server
-        body = await request.body()
-        parsed = parse_chat(body, account=allowance.account, max_choices=server.max_choices)
+        body = await _body(service, request)
+        max_choices = service.configuration.server.max_choices
+        parsed = parse_chat(body, account=allowance.account, max_choices=max_choices)
         query = weighed(parsed.query, service.execution.cards)
-        card = service.allocator.card(query, _spendable(service, allowance, query.received_at))
+        card = service.allocator.card(query, await _spendable(service, allowance, query.received_at))
         return card_values(card, service.allocator.menu)
 
 
 def _add_trace_endpoints(app: FastAPI, service: Service) -> None:
-    caller = Annotated[Allowance, Depends(_caller_of(service))]
+    caller = Depends(_caller_of(service))
+    schema = {"requestBody": {"content": {"application/json": {"schema": OutcomeBody.model_json_schema()}}}}
 
-    @app.post("/v1/outcomes")
-    async def outcomes(body: OutcomeBody, allowance: caller) -> dict[str, Any]:
+    @app.post("/v1/outcomes", openapi_extra=schema)
+    async def outcomes(request: Request, allowance: Allowance = caller) -> dict[str, Any]:
         """Judge a trace. A repeat (same trace, source and outcome_id) is accepted and changes nothing."""
+        body = OutcomeBody.of(await _body(service, request))
         await _require_trace(service, body.trace_id, allowance)
         try:
             async with asyncio.timeout(_COMMIT_WITHIN_S):
@@ -113,13 +145,13 @@ def _add_trace_endpoints(app: FastAPI, service: Service) -> None:
         return {"object": "outcome", "trace_id": body.trace_id, "recorded": True}
 
     @app.get("/v1/traces/{trace_id}")
-    async def trace(trace_id: str, allowance: caller) -> dict[str, Any]:
+    async def trace(trace_id: str, allowance: Allowance = caller) -> dict[str, Any]:
         """One trace with its plan, steps, calls and outcomes, once it is committed."""
         await _require_trace(service, trace_id, allowance)
         await service.recorder.committed(trace_id, _COMMIT_WITHIN_S)
         found = await asyncio.to_thread(service.store.trace, trace_id)
         if found is None:
-            raise UnknownTrace(trace_id)
+            raise _not_found(service, trace_id)
         return trace_values(found, await asyncio.to_thread(lambda: list(service.store.outcomes(trace_id))))
 
 
@@ -144,17 +176,22 @@ def _add_health_endpoints(app: FastAPI, service: Service) -> None:
 
 
 def _caller_of(service: Service) -> Any:
-    def caller(request: Request) -> Allowance:
+    async def caller(request: Request) -> Allowance:
         header = request.headers.get("authorization")
         return service.accounts.of_header(header.encode() if header else None)
 
     return caller
 
 
-def _spendable(service: Service, allowance: Allowance, at: float) -> int | None:
+async def _body(service: Service, request: Request) -> bytes:
+    return await read_body(request.receive, service.configuration.server.max_body_bytes)
+
+
+async def _spendable(service: Service, allowance: Allowance, at: float) -> int | None:
     if allowance.amount_nano is None:
         return None
-    return service.store.balance(allowance.account, allowance.key(at)).left_nano(allowance.amount_nano)
+    balance = await asyncio.to_thread(service.store.balance, allowance.account, allowance.key(at))
+    return balance.left_nano(allowance.amount_nano)
 
 
 async def _require_trace(service: Service, trace_id: str, allowance: Allowance) -> None:
@@ -165,14 +202,22 @@ async def _require_trace(service: Service, trace_id: str, allowance: Allowance) 
         raise UnknownTrace(trace_id)
 
 
+def _not_found(service: Service, trace_id: str) -> EffortwiseError:
+    if service.recorder.account_of(trace_id) is None:
+        return UnknownTrace(trace_id)
+    return StoreError("The trace is not on record yet; ask again.")
+
+
 async def _told(_: Request, error: Exception) -> Response:
-    problem = problem_of(error)
+    return _response(problem_of(error))
+
+
+async def _told_by_status(_: Request, error: Exception) -> Response:
+    """A path or method that there is not."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # the handler is registered for nothing else
+    headers = error.headers or {}
+    return _response(Problem(error.status_code, "invalid_request_error", None, error.detail, headers=headers))
+
+
+def _response(problem: Problem) -> Response:
     return Response(problem.content, problem.status, dict(problem.headers), "application/json")
-
-
-async def _told_invalid(request: Request, error: Exception) -> Response:
-    problems = error.errors() if isinstance(error, RequestValidationError) else []
-    first = problems[0] if problems else {"loc": (), "msg": str(error)}
-    param = ".".join(str(part) for part in first["loc"][1:]) or None
-    message = "; ".join(f"{'.'.join(map(str, p['loc'][1:]))}: {p['msg']}".lstrip(": ") for p in problems)
-    return await _told(request, InvalidQuery(message or str(error), param))

@@ -16,7 +16,6 @@ from typing import Any
 
 from router.allocator import Allocator
 from router.bundle import Bundle, load_bundle
-from router.errors import BundleError
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +25,10 @@ POINTER = "current"
 
 @dataclass(slots=True)
 class BundleWatch:
-    """Looks at ``pointer`` every ``every_s`` seconds. options: of the features, by name. refused: why the newest bundle is not served."""
+    """Looks at ``pointer`` every ``every_s`` seconds.
+
+    options: of the features, by name. refused: why the newest bundle is not served.
+    """
 
     allocator: Allocator
     pointer: Path
@@ -48,13 +50,17 @@ class BundleWatch:
 
     async def look(self) -> None:
         """Swap the bundle if the pointer names another one."""
-        target = await asyncio.to_thread(_read, self.pointer)
+        try:
+            target = await asyncio.to_thread(_read, self.pointer)
+        except (OSError, ValueError) as error:
+            self.refused, self._seen = f"{self.pointer} cannot be read: {error}", None
+            return
         if target is None or target == self._seen:
             return
         self._seen = target
         try:
             bundle = await asyncio.to_thread(load_bundle, Path(target), self.allocator.menu, self.options)
-        except (BundleError, OSError) as error:
+        except Exception as error:  # whatever is wrong with it, the old one serves on and /readyz tells
             self.refused = f"{target}: {error}"
             _log.error("the bundle is refused, the old one serves on: %s", self.refused)
             return

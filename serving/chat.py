@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from serving.service import Service
 
 Scope: TypeAlias = dict[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -96,6 +96,7 @@ class ChatEndpoint:
             await _StreamedReply(request, send, listener, work).send_all()
         finally:
             work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
 
 
 class _Frames:
@@ -227,18 +228,43 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 
 
 async def _unless_gone(work: Awaitable[None], receive: Receive) -> None:
-    """Do the work; cancel it when the caller hangs up."""
-    task = asyncio.ensure_future(work)
-    done, _ = await asyncio.wait([task], timeout=_WATCH_AFTER_S)
-    if not done:
-        gone = asyncio.ensure_future(_disconnected(receive))
-        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
-    if not task.done():
-        task.cancel()
-        await asyncio.wait([task])
-    elif not task.cancelled():
-        task.result()
+    """Do the work; cancel it when the caller hangs up, or the server ends.
+
+    Watching begins late and from a timer, so that a quick reply costs no task of its own.
+    """
+    watch = _Watch(receive, asyncio.current_task())
+    timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, watch.start)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not watch.gone:
+            raise
+    finally:
+        timer.cancel()
+        watch.stop()
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Cancels a task when its caller hangs up."""
+
+    receive: Receive
+    task: asyncio.Task[None] | None
+    gone: bool = False
+    _watching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    def stop(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _watch(self) -> None:
+        await _disconnected(self.receive)
+        self.gone = True
+        if self.task is not None:
+            self.task.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -28,8 +28,9 @@ from router.metering import Meter, Metered
 from router.model_card import ModelCard
 from router.outcome import Outcome
 from router.plan import Plan
+from router.prospect import UNKNOWN_PROSPECT
 from router.query import Query
-from router.run import UNKNOWN_PROSPECT, Prospect, Run
+from router.run import Run
 from router.stores import Judge, Refused, Reserve, Settle
 from router.tariff import to_usd
 from router.trace import Status
@@ -89,7 +90,8 @@ class Execution:
         window = allowance.key(query.received_at)
         plan = self.allocator.plan(query)
         for _ in range(_CHEAPER_PLANS):
-            attempt = Attempt(query, plan, window, Meter(plan.budget, started=started), started)
+            meter = Meter(plan.budget, started=started)
+            attempt = Attempt(query, plan, window, meter, started, plan.as_values())
             left_nano = await self._reserve(attempt, allowance)
             if left_nano is None:
                 return attempt
@@ -101,7 +103,7 @@ class Execution:
         query, plan = attempt.query, attempt.plan
         reservation = Reserve(
             query.id, query.account, attempt.window, plan.reserve_nano, allowance.amount_nano,
-            query.received_at, plan.as_values(), query.conversation, query.unit,
+            query.received_at, attempt.plan_values, query.conversation, query.unit,
         )  # fmt: skip
         try:
             refused = await self.recorder.write(reservation)
@@ -122,8 +124,7 @@ class Execution:
 
     async def _carry_out(self, attempt: Attempt, listener: Listener) -> Answered:
         try:
-            async with asyncio.timeout(self._seconds_left(attempt)):
-                answers = await self._run(attempt, listener)
+            answers = await self._in_time(attempt, listener)
         except (TimeoutError, OutOfCompute, BackendError) as error:
             return self._partial(attempt, error)
         except asyncio.CancelledError:
@@ -135,6 +136,13 @@ class Execution:
         status: Status = "complete" if all(answer.complete for answer in answers) else "partial"
         self._settle(attempt, status, answers, None)
         return Answered(attempt.plan, answers, status, attempt.meter.usage)
+
+    async def _in_time(self, attempt: Attempt, listener: Listener) -> list[Answer]:
+        seconds = attempt.plan.budget.seconds
+        if seconds is None:
+            return await self._run(attempt, listener)
+        async with asyncio.timeout(seconds - attempt.meter.elapsed_s):
+            return await self._run(attempt, listener)
 
     def _partial(self, attempt: Attempt, error: Exception) -> Answered:
         """The incumbents where every choice has one; else the error."""
@@ -167,7 +175,7 @@ class Execution:
 
     def _new_run(self, attempt: Attempt, listener: Listener, choice: int) -> Run:
         query, plan = attempt.query, attempt.plan
-        prospects = {arm: Prospect(*pair) for arm, pair in self.allocator.prospects(plan).items()}
+        prospects = self.allocator.prospects(plan)
         calls = max(plan.arm.strategy.demand().values())
         return Run(
             query,
@@ -185,10 +193,6 @@ class Execution:
 
     def _metered(self, card: ModelCard, meter: Meter) -> Backend:
         return Resilient(Metered(self.backends[card.name], card, meter), self.retries)
-
-    def _seconds_left(self, attempt: Attempt) -> float | None:
-        seconds = attempt.plan.budget.seconds
-        return None if seconds is None else seconds - attempt.meter.elapsed_s
 
     def _settle(
         self, attempt: Attempt, status: Status, answers: Sequence[Answer] | None, error: str | None

@@ -13,6 +13,7 @@ import logging
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from router.errors import StoreError
@@ -44,6 +45,7 @@ class Recorder:
     capacity: int = 10_000
     failing: str | None = None
     _queue: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
+    _outbox: list[_Pending] = field(default_factory=list)
     _accounts: dict[str, str] = field(default_factory=dict)
     _waiting: int = 0
     _room: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,13 +62,14 @@ class Recorder:
     async def stop(self) -> None:
         """Write what waits, then end the thread."""
         if self._thread is not None:
+            self._hand_over()
             self._queue.put(_STOP)
             await asyncio.to_thread(self._thread.join)
             self._thread = None
 
     async def write(self, operation: Operation) -> Result:
         """Write an operation and wait for its commit; ``StoreError`` where the store cannot now."""
-        await self._room.wait()
+        await self.room()
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._put(_Pending(operation, done))
         return await done
@@ -76,8 +79,13 @@ class Recorder:
         self._put(_Pending(operation, None))
 
     async def room(self) -> None:
-        """Wait until the queue has room."""
-        await self._room.wait()
+        """Wait until the queue has room; ``StoreError`` where it is full because the store cannot write."""
+        while self._waiting >= self.capacity:
+            if self.failing is not None:
+                raise StoreError(self.failing)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_S):
+                    await self._room.wait()
 
     async def committed(self, trace_id: str, timeout_s: float) -> None:
         """Wait until a trace that was put is committed, or the time is over."""
@@ -95,7 +103,15 @@ class Recorder:
         self._waiting += 1
         if self._waiting >= self.capacity:
             self._room.clear()
-        self._queue.put(pending)
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._outbox.append(pending)
+
+    def _hand_over(self) -> None:
+        """Give the writer what one turn of the loop brought: waking it costs more than the writing."""
+        outbox, self._outbox = self._outbox, []
+        for pending in outbox:
+            self._queue.put(pending)
 
     def _write_until_stopped(self) -> None:
         stopping = False
@@ -106,7 +122,7 @@ class Recorder:
 
     def _next_group(self) -> tuple[list[_Pending], bool]:
         group: list[_Pending] = []
-        item = self._queue.get()
+        item = self._first()
         while isinstance(item, _Pending):
             group.append(item)
             if len(group) >= _GROUP_AT_MOST or self._queue.empty():
@@ -114,17 +130,30 @@ class Recorder:
             item = self._queue.get()
         return group, True
 
+    def _first(self) -> object:
+        """The next item. Where the store was failing and nothing waits, an empty group is tried
+        meanwhile: else ``failing`` would stand until somebody dared to write again."""
+        while self.failing is not None:
+            try:
+                return self._queue.get(timeout=_RETRY_S)
+            except queue.Empty:
+                self._write([], stopping=False)
+        return self._queue.get()
+
     def _write(self, group: list[_Pending], stopping: bool) -> list[_Pending]:
-        """Write a group; what must be tried again comes back."""
+        """Write a group's head; what must be written yet, or tried again, comes back. After a failure
+        the head is one operation, so that a group too large for the store does not stop it for ever."""
+        size = _GROUP_AT_MOST if self.failing is None else 1
+        head, rest = group[:size], group[size:]
         try:
-            results = self.store.apply([pending.operation for pending in group])
+            results = self.store.apply([pending.operation for pending in head])
         except StoreError as error:
             return self._postpone(group, error, stopping)
         except Exception:  # one operation that no store can take must not hold up the others
-            _log.exception("a group of %d operations cannot be written", len(group))
-            return self._write_singly(group)
-        self._succeed(group, results)
-        return []
+            _log.exception("a group of %d operations cannot be written", len(head))
+            return self._write_singly(head) + rest
+        self._succeed(head, results)
+        return rest
 
     def _postpone(self, group: list[_Pending], error: StoreError, stopping: bool) -> list[_Pending]:
         self.failing = str(error)
@@ -148,11 +177,11 @@ class Recorder:
         return arrived
 
     def _write_singly(self, group: list[_Pending]) -> list[_Pending]:
-        for pending in group:
+        for i, pending in enumerate(group):
             try:
                 self._succeed([pending], self.store.apply([pending.operation]))
             except StoreError as error:
-                return self._postpone(group[group.index(pending) :], error, stopping=False)
+                return self._postpone(group[i:], error, stopping=False)
             except Exception as error:
                 _log.exception("an operation is dropped: no store can take it")
                 self._fail([pending], StoreError(f"The record cannot be written: {error}."))

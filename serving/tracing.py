@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeAlias
 
 import orjson
 
 from router.candidate import Answer
 from router.metering import Meter
 from router.plan import Plan
-from router.query import Query
+from router.query import Query, Wishes
 from router.run import Run
 from router.trace import CallRecord, Status, Trace
 from router.usage import Usage
 
 Prompts: TypeAlias = Literal["whole", "hashed", "none"]
 """What is kept of prompts; replies are kept only with ``whole``."""
+
+_WISHES = tuple(item.name for item in fields(Wishes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Attempt:
     window: str
     meter: Meter
     started: float
+    plan_values: Mapping[str, Any]
     runs: list[Run] = field(default_factory=list)
 
 
@@ -61,11 +64,11 @@ def trace_of(
         status=status,
         usage=attempt.meter.usage,
         latency_s=time.perf_counter() - attempt.started,
-        plan=plan.as_values(),
+        plan=attempt.plan_values,
         prompt=kept_prompt(query, prompts),
         answer=answers[0].candidate.text if answers and keep else None,
-        error=error,
-        wishes=_wishes(query),
+        error=error if keep else _kind(error),
+        wishes=_wishes(query, keep),
         steps=[step for run in attempt.runs for step in run.steps],
         calls=[call if keep else _without_text(call) for call in attempt.meter.records],
     )
@@ -85,9 +88,16 @@ def kept_prompt(query: Query, prompts: Prompts) -> str | None:
 
 
 def _without_text(call: CallRecord) -> CallRecord:
-    return replace(call, response=None)
+    return replace(call, response=None, extracted=None, error=_kind(call.error))
 
 
-def _wishes(query: Query) -> dict[str, object]:
-    given = {key: value for key, value in asdict(query.wishes).items() if value is not None}
+def _kind(error: str | None) -> str | None:
+    """An error without its words, in which an upstream may repeat the prompt."""
+    return None if error is None else error.partition(":")[0]
+
+
+def _wishes(query: Query, keep: bool) -> dict[str, object]:
+    given = {name: getattr(query.wishes, name) for name in _WISHES if getattr(query.wishes, name) is not None}
+    if query.wishes.verifier is not None and not keep:  # its other fields may hold the answer
+        given["verifier"] = {"type": query.wishes.verifier["type"]}
     return {"target": query.target, "n": query.n, **given}

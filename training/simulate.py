@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -12,9 +13,10 @@ from router.confidence import ConfidencePredictor
 from router.errors import BackendError, OutOfCompute
 from router.metering import Meter, Metered
 from router.price import Price
+from router.prospect import Prospect
 from router.query import Query
 from router.replay import Recording, Replay
-from router.run import Prospect, Run
+from router.run import Run
 from router.usage import Usage
 from router.verifiers import make_verifier
 from training.virtual_time import VirtualTimeLoop
@@ -63,8 +65,9 @@ class Simulation:
         meter = Meter(plan_budget(query, arm), clock, started)
         run = self._run(query, arm, replay, meter)
         try:
-            answer: Answer | None = await arm.strategy.answer(run)
-        except (BackendError, OutOfCompute):
+            async with asyncio.timeout(meter.budget.seconds):
+                answer: Answer | None = await arm.strategy.answer(run)
+        except (TimeoutError, BackendError, OutOfCompute):
             answer = run.incumbent
         score = replay.score(answer.candidate.completion) if answer else 0.0
         weighed = tuple(answer.weighed or (answer.candidate,)) if answer else ()

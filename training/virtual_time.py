@@ -8,13 +8,15 @@ from typing import Any
 
 
 class _Jumping(selectors.DefaultSelector):
-    """A selector that never waits: the time it was told to wait is added to ``now`` instead."""
+    """A selector that adds the time it is told to wait to ``now`` instead; it waits only for what has
+    no time set, such as another thread."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout:
-            self.now += timeout
+        if timeout is None:
+            return super().select()
+        self.now += max(timeout, 0.0)
         return super().select(0)
 
 

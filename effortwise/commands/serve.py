@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ _GRACE_S = 30
 def serve(config: Path, host: str | None, port: int | None) -> None:
     """Run the service until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _end)  # uvicorn ends in good order, then raises the signal once more
     configuration = load_configuration(config)
     where = host or configuration.server.host, configuration.server.port if port is None else port
     with only_server(configuration.store.path):
@@ -37,6 +39,11 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
         _announce(service, *where)
         with _follower(configuration, config):
             _run(service, *where)
+
+
+def _end(*_: object) -> None:
+    """Leave by way of every ``finally``, so that the follower ends with the service."""
+    sys.exit(0)
 
 
 def _run(service: Service, host: str, port: int) -> None:

@@ -18,7 +18,8 @@ from router.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Hold a plan's worst case. It carries the plan, so that a crash leaves a record of it.
+    """Hold a plan's worst case. It carries the plan, so that a crash leaves a record of it. A repeat, or
+    one whose trace is there already, changes nothing.
 
     allowance_nano: the account's cap in that window, ``None`` for none. window: the window's key.
     """

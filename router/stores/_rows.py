@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -13,8 +12,8 @@ from router.usage import Usage
 
 TRACE_COLUMNS = (
     "id", "created_at", "account", "window", "conversation", "unit", "arm", "status", "policy",
-    "predictor", "propensity", "calls", "prompt_tokens", "completion_tokens", "cost_nano", "model_s", "latency_s", "prompt",
-    "answer", "error", "plan", "wishes", "steps",
+    "predictor", "propensity", "calls", "prompt_tokens", "completion_tokens", "cost_nano", "model_s",
+    "latency_s", "prompt", "answer", "error", "plan", "wishes", "steps",
 )  # fmt: skip
 CALL_COLUMNS = (
     "model", "purpose", "template", "status", "prompt_tokens", "completion_tokens", "cost_nano", "model_s",
@@ -29,8 +28,7 @@ def trace_row(trace: Trace) -> tuple[Any, ...]:
         trace.id, trace.created_at, trace.account, trace.window, trace.conversation, trace.unit, trace.arm,
         trace.status, plan.get("policy"), plan.get("predictor"), plan.get("propensity"), usage.calls,
         usage.prompt_tokens, usage.completion_tokens, usage.cost_nano, usage.model_s, trace.latency_s,
-        trace.prompt, trace.answer, trace.error, _json(plan), _json(trace.wishes),
-        _json([asdict(step) for step in trace.steps]),
+        trace.prompt, trace.answer, trace.error, _json(plan), _json(trace.wishes), _json(trace.steps),
     )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """SQLite (WAL): the embedded store. One connection writes; other processes may read meanwhile.
 
-A group of operations costs a fixed handful of statements, whatever its size: rows travel as one JSON
-text per table. So a writer thread holds the interpreter's lock for little, and waits for it seldom.
+A group of operations is one transaction of a handful of statements, whatever its size.
 """
 
 from __future__ import annotations
@@ -52,10 +51,14 @@ class Sqlite:
             self._connection = sqlite3.connect(
                 self._path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
             )
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"The store {self._path} cannot be opened: {error}.") from error
+        try:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute(f"PRAGMA synchronous = {synchronous}")
             self._migrate()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, StoreError) as error:
+            self._connection.close()
             raise StoreError(f"The store {self._path} cannot be opened: {error}.") from error
 
     def apply(self, operations: Sequence[Operation]) -> Sequence[Result]:
@@ -158,7 +161,7 @@ class Sqlite:
     def _migrate(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
-            raise StoreError(f"The store {self._path} was written by a newer version ({version}).")
+            raise StoreError(f"it was written by a newer version ({version})")
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             self._connection.executescript(
                 f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;"
@@ -170,10 +173,10 @@ class _Group:
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self.operations = operations
-        self.settled = {op.trace.id: op.trace for op in operations if isinstance(op, Settle)}
+        self.settled: dict[str, Trace] = {}  # traces that this group appends
         self.balances: dict[tuple[str, str], Balance] = {}
         self.held: dict[str, tuple[str, str, int]] = {}  # trace id -> account, window, amount
-        self.known: set[str] = set()  # traces that are in the store already
+        self.known: set[str] = set()  # traces that are in the store by now
         self.reserved: dict[str, Reserve] = {}
 
     def write(self, connection: sqlite3.Connection) -> list[Result]:
@@ -185,8 +188,10 @@ class _Group:
         return results
 
     def _read(self, connection: sqlite3.Connection) -> None:
-        if self.settled:
-            ids = _json(list(self.settled))
+        traces = [op.trace for op in self.operations if isinstance(op, Settle)]
+        reserves = [op for op in self.operations if isinstance(op, Reserve)]
+        if traces or reserves:
+            ids = _json([*(trace.id for trace in traces), *(op.trace_id for op in reserves)])
             inside = "IN (SELECT value FROM json_each(?))"
             rows = connection.execute(
                 f"SELECT trace_id, account, window, amount_nano FROM reservations WHERE trace_id {inside}",  # noqa: S608  # constants
@@ -197,9 +202,9 @@ class _Group:
                 row[0]
                 for row in connection.execute(f"SELECT id FROM traces WHERE id {inside}", (ids,))  # noqa: S608  # constants
             }
-        books = {(op.account, op.window) for op in self.operations if isinstance(op, Reserve)}
+        books = {(op.account, op.window) for op in reserves}
         books |= {(account, window) for account, window, _ in self.held.values()}
-        books |= {(trace.account, trace.window) for trace in self.settled.values()}
+        books |= {(trace.account, trace.window) for trace in traces}
         rows = connection.execute(
             "SELECT b.account, b.window, spent_nano, reserved_nano FROM json_each(?) AS j JOIN balances AS b "
             "ON b.account = json_extract(j.value, '$[0]') AND b.window = json_extract(j.value, '$[1]')",
@@ -215,6 +220,8 @@ class _Group:
         return None
 
     def _reserve(self, operation: Reserve) -> Refused | None:
+        if operation.trace_id in self.held or operation.trace_id in self.known:
+            return None
         book = operation.account, operation.window
         balance = self.balances.get(book, Balance())
         left = balance.left_nano(operation.allowance_nano)
@@ -229,6 +236,7 @@ class _Group:
         if trace.id in self.known:
             return
         self.known.add(trace.id)
+        self.settled[trace.id] = trace
         account, window, amount = self.held.pop(trace.id, (trace.account, trace.window, 0))
         self.reserved.pop(trace.id, None)
         balance = self.balances.get((account, window), Balance())
@@ -293,7 +301,7 @@ def _insert(
     rows: Sequence[Sequence[Any]],
     conflict: str = "IGNORE",
 ) -> None:
-    """Insert all rows with one statement; the rows travel as one JSON text."""
-    values = ", ".join(f"json_extract(value, '$[{i}]')" for i in range(len(columns)))
-    statement = f"INSERT OR {conflict} INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each(?)"  # noqa: S608
-    connection.execute(statement, (_json(rows),))
+    """Insert all rows of a group."""
+    marks = ", ".join("?" * len(columns))
+    statement = f"INSERT OR {conflict} INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608  # constants
+    connection.executemany(statement, rows)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from router.candidate import Answer, Candidate, Verdict
-from router.errors import ConfigurationError, OutOfCompute
+from router.errors import BackendError, ConfigurationError, OutOfCompute
 from router.judge import Judge
 from router.run import Run
 from router.strategies import Traits
+from router.templates import render
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class BestOfN:
     def __post_init__(self) -> None:
         if self.n < 2:
             raise ConfigurationError(f"best_of_n needs n >= 2, not {self.n}.")
+        render(self.template, ())  # raises where there is no such template
 
     @property
     def traits(self) -> Traits:
@@ -85,7 +87,7 @@ class BestOfN:
             before = len(pile.candidates)
             try:
                 passed = await self._draw(run, batch, pile)
-            except OutOfCompute:
+            except (BackendError, OutOfCompute):
                 if not pile.candidates:
                     raise
                 passed = False

@@ -42,7 +42,7 @@ class Cascade:
 
     @property
     def traits(self) -> Traits:
-        """What every stage can; the first stage's need of a verifier, since later ones may be skipped."""
+        """What every stage can; a verifier is needed where any stage needs one."""
         each = [stage.strategy.traits for stage in self.stages]
         return Traits(
             tools=all(traits.tools for traits in each),

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from router.candidate import Answer, Candidate
-from router.errors import ConfigurationError, OutOfCompute
+from router.errors import BackendError, ConfigurationError, OutOfCompute
 from router.run import Run
 from router.stopping import draws_to_stop, stability
 from router.strategies import Traits
+from router.templates import render
 from router.vote import leading, tally
 
 
@@ -20,8 +21,9 @@ class SelfConsistency:
     """At most ``n`` draws; the most frequent extracted answer wins.
 
     Draws come in parallel batches. After each, Adaptive-Consistency stops when the leader's
-    stability reaches ``stop_at``; a batch is as large as the fewest draws that could reach it, so
-    none is wasted. ``stop_at = 1`` draws all n at once.
+    stability reaches ``stop_at``, or when the draws that are left could not change the winner; a batch
+    is as large as the fewest draws that could reach it, so none is wasted. ``stop_at = 1`` draws all n
+    at once.
     """
 
     name: ClassVar[str] = "self_consistency"
@@ -36,6 +38,7 @@ class SelfConsistency:
             raise ConfigurationError(
                 f"self_consistency needs n >= 2 and 0.5 < stop_at <= 1, not {self.n} and {self.stop_at}."
             )
+        render(self.template, ())  # raises where there is no such template
 
     @property
     def traits(self) -> Traits:
@@ -64,7 +67,7 @@ class SelfConsistency:
             before = len(drawn)
             try:
                 await self._draw(run, batch, drawn)
-            except OutOfCompute:
+            except (BackendError, OutOfCompute):
                 if not drawn:
                     raise
             if len(drawn) - before < batch:  # a draw was lost to a failure or the budget: vote on what stands
@@ -80,14 +83,14 @@ class SelfConsistency:
     def _next_batch(self, drawn: list[Candidate]) -> int:
         first, second = _top_two(drawn)
         left = self.n - len(drawn)
-        return draws_to_stop(first, second, self.stop_at, left)
+        return 0 if first - second > left else draws_to_stop(first, second, self.stop_at, left)
 
     def _stop(self, run: Run, drawn: list[Candidate]) -> Answer:
         first, second = _top_two(drawn)
         stable = stability(first, second)
         reason = "vote is stable" if stable >= self.stop_at else f"{len(drawn)} of {self.n} drawn"
         run.note("stop", reason, stability=stable, drawn=len(drawn), votes=first)
-        return run.offer(_chosen(drawn, complete=stable >= self.stop_at or len(drawn) == self.n))
+        return run.offer(_chosen(drawn, complete=not self._next_batch(drawn)))
 
 
 def _top_two(drawn: list[Candidate]) -> tuple[int, int]:

@@ -1,0 +1,39 @@
+"""Prospect: what the difficulty predictor expects of one arm, as strategies see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from router.estimate import Estimate
+from router.menu import Menu
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """P(success), and mean cost in USD."""
+
+    quality: float
+    cost_usd: float
+
+
+UNKNOWN_PROSPECT = Prospect(0.5, 0.0)
+"""Of an arm that nothing is known of."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prospects(Mapping[str, Prospect]):
+    """An estimate by arm id; each is made when it is asked for, since most never are."""
+
+    menu: Menu
+    estimate: Estimate
+
+    def __getitem__(self, arm_id: str) -> Prospect:
+        position = self.menu.position[arm_id]
+        return Prospect(float(self.estimate.quality[position]), float(self.estimate.cost_usd[position]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.menu.position)
+
+    def __len__(self) -> int:
+        return len(self.menu)
