@@ -123,22 +123,47 @@ def record_pool(
     exists, the recording goes on behind it. backend: the packaged embedded model by default; closed
     at the end. quiet: without the progress bar.
     """
+    tasks = generate(seed, queries)
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), disable=quiet) as bar:
+        shown = bar.add_task("recording", total=len(draws(tasks, samples)))
+        return record_tasks(
+            path,
+            tasks,
+            samples,
+            lambda: bar.advance(shown),
+            work_path=work_path,
+            backend=backend,
+            tariff=tariff,
+        )
+
+
+def record_tasks(
+    path: Path,
+    tasks: Sequence[Task],
+    samples: int,
+    advance: Callable[[], None],
+    *,
+    work_path: Path | None = None,
+    backend: Backend | None = None,
+    tariff: Tariff = NOTIONAL_TARIFF,
+) -> Path:
+    """As ``record_pool``, for given tasks. advance: called once for every draw that is on record."""
     work = work_path or path.with_suffix(".jsonl")
     recorded = {_key_of(row) for row in _mend(work)}
-    todo = [draw for draw in draws(seed, queries, samples) if draw.key not in recorded]
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), disable=quiet) as bar:
-        shown = bar.add_task("recording", total=len(todo))
-        asyncio.run(_record(todo, work, backend or _embedded(), tariff, lambda: bar.advance(shown)))
+    todo = []
+    for draw in draws(tasks, samples):
+        if draw.key in recorded:
+            advance()
+        else:
+            todo.append(draw)
+    asyncio.run(_record(todo, work, backend or _embedded(), tariff, advance))
     return seal_pool(work, path, samples)
 
 
-def draws(seed: int, queries: int, samples: int) -> list[Draw]:
-    """Every draw of a pool, query by query, so that an interrupted recording has whole ones."""
+def draws(tasks: Sequence[Task], samples: int) -> list[Draw]:
+    """Every draw of a pool, task by task, so that an interrupted recording has whole ones."""
     return [
-        Draw(task, template, index)
-        for task in generate(seed, queries)
-        for template in TEMPLATES
-        for index in range(samples)
+        Draw(task, template, index) for task in tasks for template in TEMPLATES for index in range(samples)
     ]
 
 

@@ -84,6 +84,12 @@ class Execution:
         finally:
             del self.in_flight[query.id]
 
+    async def idle(self, within_s: float) -> None:
+        """Wait until nothing is under way, at most so long; what is cut off settles meanwhile."""
+        deadline = time.perf_counter() + within_s
+        while self.in_flight and time.perf_counter() < deadline:  # noqa: ASYNC110  # only at the end
+            await asyncio.sleep(0.005)
+
     async def _begin(self, query: Query, allowance: Allowance, started: float) -> Attempt:
         """Plan, and reserve what the plan may cost; a cheaper plan where it does not fit."""
         await self.recorder.room()

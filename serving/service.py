@@ -11,7 +11,7 @@ from typing import Any
 
 from router.allocator import Allocator
 from router.backend import Backend
-from router.bundle import Bundle, cold_bundle, load_bundle
+from router.bundle import PRIOR_VERSION, Bundle, cold_bundle, load_bundle
 from router.configuration import Configuration
 from router.configured import configured_allocator, configured_menu, feature_options
 from router.errors import BundleError, ConfigurationError
@@ -24,6 +24,9 @@ from serving.bundles import POINTER, BundleWatch
 from serving.execution import Execution
 from serving.recorder import Recorder
 from serving.resilience import Retries
+
+_SETTLE_WITHIN_S = 5.0
+"""How long requests that were cut off may take to settle when the service stops."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class Service:
     async def stop(self) -> None:
         """Write what waits, then let go of everything."""
         await self.watch.stop()
+        await self.execution.idle(_SETTLE_WITHIN_S)
         await self.recorder.stop()
         for backend in self.backends.values():
             await backend.aclose()
@@ -87,6 +91,8 @@ def compose(
         allocator, recorder, by_model, allocator.cards, retries, configuration.store.prompts
     )
     watch = BundleWatch(allocator, bundles_folder(configuration) / POINTER, feature_options(configuration))
+    if bundle is not None and first.version == PRIOR_VERSION:
+        watch.refused = f"{bundle}: refused at the start, the log says why"
     return Service(configuration, allocator, execution, recorder, store, accounts, watch, backends)
 
 

@@ -83,7 +83,9 @@ def wide_menu(arms: int = 64) -> Menu:
     cards = (SMALL, LARGE)
     return Menu(
         tuple(
-            arm(kind, cards[i % 2], draws, sound=i % 4 < 2) for i, kind in enumerate(kinds) for draws in ladder
+            arm(kind, cards[i % 2], draws, sound=i % 4 < 2)
+            for i, kind in enumerate(kinds)
+            for draws in ladder
         )
     )
 

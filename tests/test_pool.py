@@ -80,14 +80,14 @@ def test_every_draw_is_recorded_and_judged(tmp_path):
 
 def test_draws_are_independent_and_can_be_made_again():
     """Every draw has a seed of its own, the same in each recording."""
-    seeds = [draw.call().parameters["seed"] for draw in draws(2026, QUERIES, SAMPLES)]
+    seeds = [draw.call().parameters["seed"] for draw in draws(generate(2026, QUERIES), SAMPLES)]
     assert len(set(seeds)) == WHOLE
-    assert seeds == [draw.call().parameters["seed"] for draw in draws(2026, QUERIES, SAMPLES)]
+    assert seeds == [draw.call().parameters["seed"] for draw in draws(generate(2026, QUERIES), SAMPLES)]
 
 
 def test_templates_are_asked_as_they_are_rendered():
     """The direct template asks the task's prompt itself, the other one more."""
-    direct, *_, thought = draws(2026, 1, SAMPLES)
+    direct, *_, thought = draws(generate(2026, 1), SAMPLES)
     assert direct.call().messages[-1]["content"] == direct.task.prompt
     assert (
         thought.call().messages[-1]["content"]

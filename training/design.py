@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
 
 from router.estimate import FloatArray
 from router.learnt.scaling import Scaling
@@ -17,18 +19,23 @@ IntArray = NDArray[np.int64]
 
 MOST_BUCKETS = 30_000
 """Of the hashed buckets that at least two queries share, the most frequent are kept."""
+MOST_COMPONENTS = 128
+"""The hashed weights lie in the space of this many principal components of the queries: almost what
+the l2 penalty would leave of them, at a fraction of the time. The components are multiplied out again,
+so that serving sees plain weights."""
 
 SCALES = {
-    "shared_hashed": 1.0,
-    "family_hashed": 0.7,
-    "shared_dense": 0.3,
-    "family_dense": 0.2,
-    "family": 1.0,
-    "slope": 0.5,
-    "arm": 0.5,
+    "shared_hashed": 1.5,
+    "family_hashed": 1.5,
+    "shared_dense": 0.15,
+    "family_dense": 0.25,
+    "family": 1.5,
+    "slope": 1.0,
+    "arm": 0.7,
 }
 """Prior deviation of each block's coefficients relative to each other: columns are multiplied by it,
-so that one l2 penalty shrinks what is a family's own more than what all share."""
+so that one l2 penalty fits all of them. Chosen by the log loss out of fold on logs of one arm a query,
+from recorded mathematics, science and table questions as well as made-up ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,17 +47,20 @@ class Design:
     families: Families
     scaling: Scaling
     kept: IntArray
+    components: FloatArray
+    """Shape (kept buckets, components)."""
 
     @classmethod
     def of(cls, table: Table, *, hashed: bool = True) -> Design:
         """The design for a table's queries and menu."""
         kept = _shared_buckets(table) if hashed else np.zeros(0, np.int64)
-        return cls(Families.of(table.menu), table.scaling, kept)
+        seen = table.features.hashed[np.unique(table.query)][:, kept]
+        return cls(Families.of(table.menu), table.scaling, kept, _components(seen))
 
     def matrix(self, table: Table) -> sparse.csr_matrix:
         """Shape (rounds, columns of all blocks)."""
         features, family = table.features, self.families.of_arm[table.arm]
-        hashed = features.hashed[:, self.kept].tocsr()[table.query]
+        hashed = sparse.csr_matrix((features.hashed[:, self.kept] @ self.components)[table.query])
         dense = sparse.csr_matrix(self.scaling(features.dense)[table.query])
         slope = sparse.csr_matrix(self.families.log_compute[table.arm][:, None])
         ones = sparse.csr_matrix(np.ones((len(table), 1)))
@@ -81,8 +91,8 @@ class Design:
         base = intercept + part["family"][of_arm] + part["slope"][of_arm] * self.families.log_compute
         base = base + np.where(self.families.monotone, 0.0, part["arm"])
         dense = part["shared_dense"][:, None] + part["family_dense"].reshape(count, -1).T
-        hashed = part["shared_hashed"][:, None] + part["family_hashed"].reshape(count, len(self.kept)).T
-        return base, dense, hashed
+        hashed = part["shared_hashed"][:, None] + part["family_hashed"].reshape(count, -1).T
+        return base, dense, self.components @ hashed
 
     def _parts(self, coefficients: FloatArray) -> dict[str, FloatArray]:
         offsets, sizes = self._offsets(), self._sizes()
@@ -91,9 +101,9 @@ class Design:
         }
 
     def _sizes(self) -> dict[str, int]:
-        kept, columns, families = len(self.kept), len(self.scaling.center), len(self.families)
+        hashed, columns, families = self.components.shape[1], len(self.scaling.center), len(self.families)
         arms = len(self.families.of_arm)
-        sizes = (kept, kept * families, columns, columns * families, families, families, arms)
+        sizes = (hashed, hashed * families, columns, columns * families, families, families, arms)
         return dict(zip(SCALES, sizes, strict=True))
 
     def _offsets(self) -> dict[str, int]:
@@ -107,6 +117,16 @@ def _shared_buckets(table: Table) -> IntArray:
     counts = np.bincount(seen.hashed[np.unique(table.query)].indices, minlength=seen.hashed.shape[1])
     frequent = np.argsort(-counts, kind="stable")[:MOST_BUCKETS]
     return np.sort(frequent[counts[frequent] >= 2])
+
+
+def _components(hashed: sparse.csr_matrix) -> FloatArray:
+    """Right singular vectors [randomised, Halko et al. 2011], shape (columns, components)."""
+    count = min(MOST_COMPONENTS, *hashed.shape)
+    if not count:
+        return np.zeros((hashed.shape[1], 0))
+    with threadpool_limits(1):  # on a busy machine, threads would mostly wait for each other
+        _, _, vectors = randomized_svd(hashed, count, n_iter=3, random_state=0)
+    return np.ascontiguousarray(vectors.T)
 
 
 def _spread(block: sparse.csr_matrix, group: IntArray, groups: int) -> sparse.csr_matrix:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +118,11 @@ def import_traces(store: Store, path: Path, dataset: str | None = None) -> Excha
     """Read a file of the interchange form into the store, each row a trace of the account
     ``imported`` with its score as an outcome. Ids follow from the rows, so a repeat changes nothing.
     Times are unknown: the file's own ``created_at`` if it has one, else now."""
-    counts, left_out = 0, 0
+    counts, left_out = 0, Counter[str]()
     group: list[Operation] = []
-    for row in read_rows([path]):
-        if row.get("query") is None or (dataset is not None and row.get("dataset") != dataset):
-            left_out += 1
+    for row in map(_without_nan, read_rows([path])):
+        if reason := _unusable(row, dataset):
+            left_out[reason] += 1
             continue
         group += _operations(row)
         counts += 1
@@ -131,7 +133,24 @@ def import_traces(store: Store, path: Path, dataset: str | None = None) -> Excha
         store.apply(group)
     if not counts:
         raise StoreError(f"{path} holds no row to import{f' of the dataset {dataset!r}' if dataset else ''}.")
-    return Exchanged(counts, {"another dataset, or no query": left_out} if left_out else {})
+    return Exchanged(counts, left_out)
+
+
+def _unusable(row: Mapping[str, Any], dataset: str | None) -> str | None:
+    if dataset is not None and row.get("dataset") != dataset:
+        return "it is of another dataset"
+    if row["query"] is None:
+        return "it has no query"
+    if row["score"] is not None and not 0 <= row["score"] <= 1:
+        return "its score is outside [0, 1]"
+    return None
+
+
+def _without_nan(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Some writers put NaN where nothing is known."""
+    return {
+        name: None if isinstance(value, float) and isnan(value) else value for name, value in row.items()
+    }
 
 
 def _operations(row: Mapping[str, Any]) -> Iterator[Operation]:

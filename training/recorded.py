@@ -59,7 +59,7 @@ def read_recorded(path: Path) -> RecordedTable:
     draws = [
         (row["model"], row["strategy"], row["query"], _draw(row))
         for row in rows
-        if row["response"] is not None
+        if row["response"] is not None and row["score"] is not None
     ]
     keys = {row["query_id"]: row.get("question_key") or row["query_id"] for row in rows}
     families = {row["query_id"]: row.get("family") or "" for row in rows}
@@ -99,7 +99,7 @@ def _draw(row: Mapping[str, Any]) -> Recorded:
     completion = Completion(
         {"role": "assistant", "content": row["response"]},
         "stop",
-        row["prompt_tokens"],
-        row["completion_tokens"],
+        row["prompt_tokens"] or 0,
+        row["completion_tokens"] or 0,
     )
     return Recorded(completion, float(row["score"]), row.get("latency_s") or 0.0)

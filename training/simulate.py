@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router.allocator import plan_budget
+from router.answers import extract_answer
 from router.arm import Arm
 from router.candidate import Answer, Candidate
 from router.confidence import ConfidencePredictor
@@ -70,7 +71,7 @@ class Simulation:
         except (TimeoutError, BackendError, OutOfCompute):
             answer = run.incumbent
         score = replay.score(answer.candidate.completion) if answer else 0.0
-        weighed = tuple(answer.weighed or (answer.candidate,)) if answer else ()
+        weighed = _weighed(query, answer) if answer else ()
         return Replayed(query.id, arm.id, score, meter.usage, clock() - started, weighed)
 
     def _run(self, query: Query, arm: Arm, replay: Replay, meter: Meter) -> Run:
@@ -88,3 +89,11 @@ class Simulation:
             prior,
             prospects,
         )
+
+
+def _weighed(query: Query, answer: Answer) -> tuple[Candidate, ...]:
+    """The candidates as whoever weighs them sees them: a lone reply is served without being read."""
+    return tuple(
+        replace(candidate, extracted=extract_answer(query, candidate.text))
+        for candidate in answer.weighed or (answer.candidate,)
+    )

@@ -19,7 +19,7 @@ from effortwise.demonstration.client import send_all
 from effortwise.demonstration.comparison import Row, live_row, replayed_row
 from effortwise.demonstration.picture import draw_picture
 from effortwise.demonstration.server import Server, running_server
-from effortwise.pool import record_draws
+from effortwise.pool import record_tasks
 from effortwise.task import Task
 from effortwise.workload import generate
 from router.bundle import cold_bundle
@@ -106,7 +106,7 @@ def _served(server: Server, tasks: Sequence[Task], progress: Progress) -> list[R
 def _replayed(folder: Path, config: Path, tasks: Sequence[Task], progress: Progress) -> list[Row]:
     """One pool of answers to the fresh tasks, sampled once; every fixed arm replays it."""
     bar = progress.add_task("sample answers for the fixed arms", total=len(tasks) * DRAWS * 2)
-    path = record_draws(folder / "fresh.parquet", tasks, DRAWS, lambda: progress.advance(bar))
+    path = record_tasks(folder / "fresh.parquet", tasks, DRAWS, lambda: progress.advance(bar))
     table = read_recorded(path)
     menu = configured_menu(load_configuration(config))
     simulation = Simulation(table.recording, cold_bundle(menu).confidence)

@@ -9,13 +9,13 @@ import numpy as np
 from router.estimate import FloatArray
 from router.learnt import Part
 
-LIMIT = 4.0
+LIMIT = 3.0
 """Standard deviations beyond which a feature is cut, so that an odd query is not extrapolated to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scaling(Part):
-    """z = (x - center) / scale, cut at +-4; both of shape (columns,)."""
+    """z = (x - center) / scale, cut at +-3; both of shape (columns,)."""
 
     center: FloatArray
     scale: FloatArray

@@ -74,4 +74,5 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE TABLE menus (hash TEXT PRIMARY KEY, arms TEXT NOT NULL) WITHOUT ROWID;
     """,
+    "ALTER TABLE calls ADD COLUMN extracted TEXT;",
 )

@@ -17,7 +17,7 @@ TRACE_COLUMNS = (
 )  # fmt: skip
 CALL_COLUMNS = (
     "model", "purpose", "template", "status", "prompt_tokens", "completion_tokens", "cost_nano", "model_s",
-    "started_s", "response", "error", "estimated",
+    "started_s", "response", "error", "estimated", "extracted",
 )  # fmt: skip
 
 
@@ -62,6 +62,7 @@ def call_row(call: CallRecord) -> tuple[Any, ...]:
     return (
         call.model, call.purpose, call.template, call.status, usage.prompt_tokens, usage.completion_tokens,
         usage.cost_nano, usage.model_s, call.started_s, call.response, call.error, int(call.estimated),
+        call.extracted,
     )  # fmt: skip
 
 
@@ -76,6 +77,7 @@ def call_record(row: Sequence[Any]) -> CallRecord:
         usage=_usage(cell, 1),
         started_s=cell["started_s"],
         response=cell["response"],
+        extracted=cell["extracted"],
         error=cell["error"],
         estimated=bool(cell["estimated"]),
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from router.estimate import FloatArray
 from router.learnt.linear import Linear
@@ -28,9 +29,6 @@ STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Inverse penalties [scikit-learn's C] to choose from, by the log loss out of fold."""
 SELECTION_ROUNDS = 3_000
 """The choice is made on no more rounds than this."""
-INTERCEPT_SCALING = 10.0
-"""liblinear shrinks the intercept too: hardly, with this scale. It is the fastest solver here, as it needs
-no threads, which on a busy machine wait for each other."""
 NEIGHBOUR = 0.25
 """What a round of another arm of the family tells about an arm, against one of its own."""
 
@@ -144,8 +142,8 @@ def _regress(X: sparse.csr_matrix, table: Table, strength: float) -> tuple[Float
     weights = np.concatenate(
         ((table.weight * table.reward)[right], (table.weight * (1 - table.reward))[wrong], [0.5, 0.5])
     )
-    model = LogisticRegression(C=strength, solver="liblinear", intercept_scaling=INTERCEPT_SCALING)
-    with warnings.catch_warnings():
+    model = LogisticRegression(C=strength, tol=1e-3, max_iter=200)
+    with warnings.catch_warnings(), threadpool_limits(1):  # small vectors: threads would only wait
         warnings.simplefilter("ignore", ConvergenceWarning)  # a penalised fit cut short is still one
         model.fit(sparse.vstack((X[right], X[wrong], blank), "csr"), labels, sample_weight=weights)
     return model.coef_[0].astype(np.float64), float(model.intercept_[0])

@@ -1,0 +1,207 @@
+"""Training, whole: it learns what is there, says how well, and the same again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes_learning import planted_quality, planted_rounds, small_menu
+
+from router.errors import ConfigurationError, InvalidQuery
+from router.features import Extractor
+from router.learnt.platt import Platt
+from router.query import Query
+from training.calibrate import fit_platt
+from training.families import Families
+from training.measures import auroc, brier, calibration_error, mean_interval
+from training.rounds import Round
+from training.split import split
+from training.table import Table, tabulate
+from training.train import KINDS, TrainedBundle, train
+
+MENU = small_menu()
+EXTRACTOR = Extractor.of()
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainedBundle:
+    """A predictor on as many rounds as a short demonstration gives."""
+    return train(planted_rounds(MENU, 400), MENU, EXTRACTOR)
+
+
+def quality(bundle: TrainedBundle, text: str, arm_id: str) -> float:
+    row = bundle.extractor(Query([{"role": "user", "content": text}]))
+    return float(bundle.difficulty.estimate(row).quality[MENU.position[arm_id]])
+
+
+@pytest.mark.parametrize("kind", ["logistic", "boosted"])
+def test_beats_the_constant(kind: str) -> None:
+    """On rounds it has not seen, a learnt predictor's log loss is below the constant's, beyond chance."""
+    metrics = train(planted_rounds(MENU, 1000), MENU, EXTRACTOR, kind).metrics
+    assert metrics["gain"]["low"] > 0
+    assert metrics["pooled"]["log_loss"] < metrics["constant"]["log_loss"]
+    assert metrics["pooled"]["auroc"] > 0.75
+    assert metrics["pooled"]["calibration_error"] < 0.1
+
+
+def test_few_rounds_suffice(trained: TrainedBundle) -> None:
+    """Four hundred rounds over seven arms tell which arm suits which question."""
+    assert trained.difficulty.name == "logistic"
+    sentence = "Write a sentence about rivers and lamps number 345."
+    total = "What is the sum of 345 rivers and 678 lamps?"
+    assert quality(trained, sentence, "small/direct") > quality(trained, sentence, "small/steps") + 0.2
+    assert quality(trained, total, "small/steps") > quality(trained, total, "small/direct") + 0.2
+
+
+def test_greedy_policy_is_worth_more(trained: TrainedBundle) -> None:
+    """With the logged odds, the value of acting on the predictor is estimated above the logged one."""
+    value = trained.metrics["value"]
+    assert value["doubly_robust"]["mean"] > value["logged"]["mean"]
+    assert 1 < value["snips"]["effective_rounds"] <= value["snips"]["rounds"]
+
+
+def test_no_odds_no_value() -> None:
+    """Where no round has odds, nothing that needs them is computed."""
+    rounds = [replace(r, propensity=None, propensities=None) for r in planted_rounds(MENU, 200)]
+    assert train(rounds, MENU, EXTRACTOR).metrics["value"] is None
+
+
+def test_same_seed_same_bundle(trained: TrainedBundle) -> None:
+    """The same rounds and seed give the same predictor and metrics."""
+    again = train(planted_rounds(MENU, 400), MENU, EXTRACTOR)
+    one, other = trained.difficulty.state().arrays, again.difficulty.state().arrays
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert again.metrics == trained.metrics
+
+
+def test_metrics_are_plain(trained: TrainedBundle) -> None:
+    """Metrics and summary are JSON as it is defined, without infinities."""
+    json.dumps([trained.metrics, trained.summary], allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "kind"), [(1, "constant"), (40, "constant"), (100, "logistic"), (2100, "boosted")]
+)
+def test_capacity_follows_the_rounds(rounds: int, kind: str) -> None:
+    """With few rounds the predictor is simple; what it was is in the summary."""
+    bundle = train(planted_rounds(MENU, rounds), MENU, EXTRACTOR)
+    assert bundle.difficulty.name == bundle.summary["kind"] == kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [1, 2, 7, 30])
+def test_hardly_any_rounds(kind: str, count: int) -> None:
+    """Any kind can be asked for with any number of rounds, one included."""
+    bundle = train(planted_rounds(MENU, count), MENU, EXTRACTOR, kind)
+    assert 0 < quality(bundle, "Anything", "small/direct") < 1
+
+
+@pytest.mark.parametrize("reward", [0.0, 1.0])
+def test_one_sided_rewards(reward: float) -> None:
+    """Where every answer was right, or none, the predictor leans that way and stays finite."""
+    rounds = [replace(r, reward=reward) for r in planted_rounds(MENU, 150)]
+    bundle = train(rounds, MENU, EXTRACTOR, "logistic")
+    assert abs(quality(bundle, rounds[0].query.text, "small/direct") - reward) < 0.2
+
+
+def test_partial_rewards() -> None:
+    """A reward between 0 and 1 counts as that share of a success."""
+    rounds = [replace(r, reward=0.3) for r in planted_rounds(MENU, 200)]
+    bundle = train(rounds, MENU, EXTRACTOR, "logistic")
+    assert quality(bundle, rounds[0].query.text, "small/direct") == pytest.approx(0.3, abs=0.05)
+
+
+def test_unknown_spending_keeps_the_prior() -> None:
+    """Where no cost was recorded, the arms' costs follow the tariff and stay in its order."""
+    rounds = [replace(r, cost_usd=None, latency_s=None) for r in planted_rounds(MENU, 150)]
+    row = EXTRACTOR(rounds[0].query)
+    estimate = train(rounds, MENU, EXTRACTOR, "logistic").difficulty.estimate(row)
+    small, large = (estimate.cost_usd[MENU.position[name]] for name in ("small/direct", "large/direct"))
+    assert large == pytest.approx(10 * small, rel=1e-3)
+    assert (estimate.cost_usd_q90 > estimate.cost_usd).all()
+
+
+def test_unknown_arms_are_left_out() -> None:
+    """Rounds of arms that are not on the menu are counted and not learnt from."""
+    rounds = planted_rounds(MENU, 100)
+    strangers = [replace(r, arm="gone") for r in rounds[:10]]
+    assert train(rounds + strangers, MENU, EXTRACTOR).summary["left_out"] == 10
+
+
+def test_nothing_to_learn_from() -> None:
+    """Without a round there is a clear error, as with a kind that does not exist."""
+    with pytest.raises(InvalidQuery, match="no round"):
+        train([], MENU, EXTRACTOR)
+    with pytest.raises(ConfigurationError, match="logistic"):
+        train(planted_rounds(MENU, 5), MENU, EXTRACTOR, "neural")
+
+
+def test_weights_follow_the_odds() -> None:
+    """With a clip, rare draws weigh more, at most the clip's multiple; without one all weigh alike."""
+    rounds = [
+        replace(r, propensity=p) for r, p in zip(planted_rounds(MENU, 3), (0.5, 0.01, None), strict=True)
+    ]
+    groups = np.arange(3)
+    clipped = tabulate(rounds, groups, EXTRACTOR, MENU, clip=10.0).weight
+    assert clipped.tolist() == pytest.approx((np.array([2, 10, 1]) * 3 / 13).tolist())
+    assert tabulate(rounds, groups, EXTRACTOR, MENU).weight.tolist() == [1, 1, 1]
+
+
+def calibration_table(rounds: list[Round]) -> Table:
+    return tabulate(rounds, split(rounds).groups, EXTRACTOR, MENU)
+
+
+def test_platt_repairs_overconfidence() -> None:
+    """Logits that are three times too large come out calibrated, by family."""
+    rounds = planted_rounds(MENU, 2000)
+    table = calibration_table(rounds)
+    truth = np.array([planted_quality(MENU[r.arm], "sentence" in r.query.text) for r in rounds])
+    wrong = 3 * np.log(truth / (1 - truth)) + 1
+    platt = fit_platt(wrong, table, Families.of(MENU))
+    found = Platt(platt.slope[table.arm], platt.shift[table.arm]).probabilities(wrong)
+    assert calibration_error(found, table.reward) < 0.05
+    assert calibration_error(1 / (1 + np.exp(-wrong)), table.reward) > 0.1
+
+
+def test_platt_with_nothing_is_the_identity() -> None:
+    """Without rounds the logits are taken as they are; with one, nearly so."""
+    table = calibration_table(planted_rounds(MENU, 10))
+    none, one = table.take(np.arange(0)), table.take(np.arange(1))
+    families = Families.of(MENU)
+    untouched, nearly = fit_platt(np.zeros(0), none, families), fit_platt(np.zeros(1), one, families)
+    assert untouched.slope.tolist() == [1] * len(MENU)
+    assert untouched.shift.tolist() == [0] * len(MENU)
+    assert np.abs(nearly.shift).max() < 0.25
+
+
+def test_platt_keeps_the_order_of_a_family() -> None:
+    """Arms of one family have one slope and shift, the slope above zero even against the evidence."""
+    rounds = planted_rounds(MENU, 500)
+    table = calibration_table(rounds)
+    platt = fit_platt(5 - 10 * table.reward, table, Families.of(MENU))
+    assert (platt.slope > 0).all()
+    checked = [i for i, each in enumerate(MENU) if each.family == "small/checked"]
+    assert len(set(platt.slope[checked])) == len(set(platt.shift[checked])) == 1
+
+
+def test_measures() -> None:
+    """The measures are what their definitions say, on small cases."""
+    predicted, reward = np.array([0.1, 0.4, 0.35, 0.8]), np.array([0.0, 0.0, 1.0, 1.0])
+    assert auroc(predicted, reward) == 0.75
+    assert auroc(predicted, np.ones(4)) is None
+    assert brier(predicted, reward) == pytest.approx((0.01 + 0.16 + 0.4225 + 0.04) / 4)
+    assert calibration_error(np.full(10, 0.5), np.array([1.0, 0.0] * 5), bins=1) == pytest.approx(0)
+
+
+def test_bootstrap_interval_covers() -> None:
+    """The interval holds the true mean in about 95 of 100 repetitions, whole groups resampled."""
+    rng = np.random.default_rng(3)
+    covered = 0
+    for seed in range(100):
+        effect = rng.normal(size=60)
+        group = np.repeat(np.arange(60), 4)
+        _, low, high = mean_interval(effect[group] + rng.normal(size=240) * 0.1, group, seed, 400)
+        covered += low <= 0 <= high
+    assert covered >= 86

@@ -1,0 +1,137 @@
+"""Self-consistency: the vote, its early end, and its draws side by side."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from fakes import Said, Upstream, always, ask, in_turn, run_of, virtually
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from router.candidate import Answer
+from router.errors import BackendRefused, ConfigurationError
+from router.run import SAMPLING_TEMPERATURE, Run
+from router.stopping import stability
+from router.strategies.self_consistency import SelfConsistency
+
+
+def voted(strategy: SelfConsistency, upstream: Upstream) -> tuple[Answer, Run, float]:
+    async def work() -> tuple[Answer, Run]:
+        run = run_of(upstream)
+        return await strategy.answer(run), run
+
+    (answer, run), seconds = virtually(work)
+    return answer, run, seconds
+
+
+def test_eight_draws_take_the_time_of_one() -> None:
+    """Without early stopping all draws are made at once."""
+    upstream = Upstream(always(Said(latency_s=3.0)))
+    _, _, seconds = voted(SelfConsistency("small", 8, stop_at=1.0), upstream)
+    assert seconds == pytest.approx(3.0)
+    assert len(upstream.seen) == 8
+
+
+def test_agreement_ends_it_early() -> None:
+    """Four equal answers of four are stable at 0.95 (Beta(5, 1): 0.969), so four of sixteen are drawn."""
+    upstream = Upstream(in_turn("5"))
+    answer, run, seconds = voted(SelfConsistency("small", 16), upstream)
+    assert len(upstream.seen) == 4
+    assert seconds == pytest.approx(1.0)
+    assert answer.complete
+    assert run.steps[-1].numbers == {"stability": stability(4, 0), "drawn": 4, "votes": 4}
+
+
+def test_disagreement_is_drawn_to_the_end() -> None:
+    """Where no answer leads for long, all n are drawn; the first of the tied ones wins."""
+    upstream = Upstream(in_turn("5", "6"))
+    answer, _, _ = voted(SelfConsistency("small", 8), upstream)
+    assert len(upstream.seen) == 8
+    assert answer.candidate.extracted == "5"
+    assert answer.complete
+
+
+@pytest.mark.parametrize(("n", "drawn"), [(5, 4), (6, 6)])
+def test_no_draw_is_made_that_could_not_change_the_winner(n: int, drawn: int) -> None:
+    """After 3 to 1, a fifth vote of five decides nothing; of six, the last two could still tie it."""
+    upstream = Upstream(in_turn("5", "5", "6", "5", "6", "6"))
+    answer, _, _ = voted(SelfConsistency("small", n, stop_at=0.96), upstream)
+    assert len(upstream.seen) == drawn
+    assert answer.candidate.extracted == "5"
+    assert answer.complete
+
+
+@given(st.lists(st.sampled_from(["5", "6", "7", "no idea"]), min_size=12, max_size=12), st.integers(2, 12))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+def test_batches_never_overshoot(replies: list[str], n: int) -> None:
+    """Drawing one at a time with the same rule makes as many draws: no batch holds one too many."""
+    upstream = Upstream(in_turn(*replies))
+    answer, _, _ = voted(SelfConsistency("small", n), upstream)
+    drawn = [candidate.extracted for candidate in answer.weighed]
+    for size in range(len(drawn)):
+        votes = sorted((drawn[:size].count(each) for each in set(drawn) - {None}), reverse=True)
+        first, second = [*votes, 0, 0][:2]
+        assert stability(first, second) < 0.95
+        assert first - second <= n - size
+
+
+def test_the_majority_wins_and_is_named_by_its_first_candidate() -> None:
+    """Two of three beat the first; the answer is the reply that first gave the winner."""
+    upstream = Upstream(in_turn("6", "So it is 5.", "Answer: 5"))
+    answer, _, _ = voted(SelfConsistency("small", 3, template="direct"), upstream)
+    assert answer.candidate.text == "So it is 5."
+    assert len(answer.weighed) == 3
+
+
+def test_a_later_batch_that_fails_leaves_the_vote_that_stands() -> None:
+    """An upstream that breaks down after the first batch costs no answer; it is marked as incomplete."""
+
+    def breaking(call: object, number: int) -> Said:
+        return Said(str(5 + number % 2), error=BackendRefused("down", 503) if number >= 4 else None)
+
+    answer, _, _ = voted(SelfConsistency("small", 16), Upstream(breaking))
+    assert answer.candidate.extracted == "5"
+    assert not answer.complete
+    assert len(answer.weighed) == 4
+
+
+def test_draws_of_one_prompt_differ() -> None:
+    """The caller's seed is shifted from draw to draw, and a temperature of 0 is raised."""
+    upstream = Upstream(in_turn("5"))
+
+    async def work() -> None:
+        query = ask(parameters={"seed": 7, "temperature": 0})
+        await SelfConsistency("small", 4, stop_at=1.0).answer(run_of(upstream, query, first_draw=8))
+
+    virtually(work)
+    assert sorted(call.parameters["seed"] for call in upstream.seen) == [15, 16, 17, 18]
+    assert {call.parameters["temperature"] for call in upstream.seen} == {SAMPLING_TEMPERATURE}
+
+
+def test_what_the_caller_set_above_nought_is_kept() -> None:
+    """A temperature of the caller's own is used; without one none is sent, nor a seed invented."""
+    upstream = Upstream(in_turn("5"))
+
+    async def work() -> None:
+        await SelfConsistency("small", 2).answer(run_of(upstream, ask(parameters={"temperature": 0.2})))
+        await SelfConsistency("small", 2).answer(run_of(upstream, ask()))
+
+    virtually(work)
+    assert [call.parameters for call in upstream.seen] == [{"temperature": 0.2}] * 2 + [{}] * 2
+
+
+@pytest.mark.parametrize(
+    "options", [{"n": 1}, {"stop_at": 0.5}, {"stop_at": 1.1}, {"template": "rhyme"}], ids=str
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
+    """One draw is no vote, even odds no stability, and a template must exist: known before any request."""
+    with pytest.raises(ConfigurationError):
+        SelfConsistency(**{"model": "small", "n": 4, **options})
+
+
+def test_the_id_names_the_template_only_where_it_is_unusual() -> None:
+    """Chain of thought is the default of a vote."""
+    families = [SelfConsistency("small", 4, template=name).family for name in ("chain_of_thought", "direct")]
+    assert families == ["small/self_consistency", "small/self_consistency:direct"]
+    assert all(a != b for a, b in pairwise(families))

@@ -1,0 +1,214 @@
+"""Swapping bundles while serving: whole, without a failed request, and never to a damaged one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from service_process import Live, serving, tables
+
+from router.bundle import save_bundle
+from router.confidence.agreement import Agreement
+from router.configuration import parse_configuration
+from router.configured import configured_menu
+from router.estimate import Estimate
+from router.features import Extractor
+from router.menu import Menu
+from router.predictors.constant import Constant
+from serving.bundles import POINTER
+
+CLIENTS = 8
+
+
+@pytest.fixture
+def menu(tmp_path: Path) -> Menu:
+    return configured_menu(parse_configuration(tables(tmp_path)))
+
+
+def make_bundle(folder: Path, menu: Menu, quality: float) -> str:
+    """A bundle that gives every arm this quality; its version."""
+    prior = Constant.prior(menu)
+    constants = replace(prior.constants, quality=np.full(len(menu), quality))
+    predictor = Constant(prior.arms, constants)
+    return save_bundle(folder, menu, Extractor.of(("length", "structure")), predictor, Agreement())
+
+
+def point(live: Live, bundle: Path | str) -> None:
+    """Name a bundle as whoever fetches them does: atomically."""
+    pointer = live.service.watch.pointer
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = pointer.with_name("unfinished")
+    unfinished.write_text(f"{bundle}\n")
+    unfinished.replace(pointer)
+
+
+async def until_bundle(live: Live, version: str) -> None:
+    async with asyncio.timeout(5):
+        while (await live.ready())[1]["bundle"] != version:
+            await asyncio.sleep(0.01)
+
+
+async def until_refused(live: Live, words: str) -> None:
+    async with asyncio.timeout(5):
+        while words not in ((await live.ready())[1]["bundle_refused"] or ""):
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def watching(folder: Path, bundle: Path | None = None) -> AsyncIterator[Live]:
+    async with serving(tables(folder), bundle=bundle) as live:
+        live.service.watch.every_s = 0.02
+        await asyncio.sleep(0.5)  # the first look waits as long as it did before
+        yield live
+
+
+@asynccontextmanager
+async def traffic(live: Live) -> AsyncIterator[list[tuple[int, str]]]:
+    """Clients that send without pause; (status, trace id) of each reply."""
+    replies: list[tuple[int, str]] = []
+    ending = asyncio.Event()
+
+    async def send() -> None:
+        while not ending.is_set():
+            reply = await live.chat("hello", model="auto")
+            replies.append((reply.status_code, reply.headers["x-effortwise-trace-id"]))
+
+    senders = [asyncio.ensure_future(send()) for _ in range(CLIENTS)]
+    try:
+        yield replies
+    finally:
+        ending.set()
+        await asyncio.gather(*senders)
+
+
+async def after(replies: list[Any]) -> None:
+    """Until every client has had two more replies."""
+    enough = len(replies) + 2 * CLIENTS
+    async with asyncio.timeout(10):
+        while len(replies) < enough:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_swap_under_load_fails_nobody(tmp_path: Path, menu: Menu) -> None:
+    """Traces go from the prior to the first bundle to the second, never back, never to a damaged
+    third, and every request is answered."""
+    first = make_bundle(tmp_path / "one", menu, 0.4)
+    second = make_bundle(tmp_path / "two", menu, 0.6)
+    make_bundle(tmp_path / "three", menu, 0.8)
+    damage(tmp_path / "three" / "arrays.npz")
+    async with watching(tmp_path) as live:
+        async with traffic(live) as replies:
+            await after(replies)
+            for name, version in (("one", first), ("two", second)):
+                point(live, tmp_path / name)
+                await until_bundle(live, version)
+                await after(replies)
+            point(live, tmp_path / "three")
+            await until_refused(live, "three")
+            await after(replies)
+            status, ready = await live.ready()
+            assert (status, ready["bundle"]) == (200, second)
+        assert {status for status, _ in replies} == {200}
+        traces = await live.traces(len(replies))
+        versions = [trace.plan["predictor"] for trace in sorted(traces, key=lambda trace: trace.created_at)]
+        assert list(dict.fromkeys(versions)) == ["prior", first, second]
+        assert versions == sorted(versions, key=["prior", first, second].index)
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+def misfits(folder: Path, menu: Menu) -> Iterator[tuple[str, str]]:
+    """Folders of bundles that cannot be served, each with a word of the reason."""
+    make_bundle(folder / "damaged", menu, 0.5)
+    damage(folder / "damaged" / "manifest.json")
+    yield "damaged", "damaged"
+    make_bundle(folder / "lacking", menu, 0.5)
+    (folder / "lacking" / "arrays.npz").unlink()
+    yield "lacking", "lacks arrays.npz"
+    make_bundle(folder / "smaller", Menu(menu.arms[:2]), 0.5)
+    yield "smaller", "does not know these arms"
+    changed = replace(menu.arms[0], strategy=menu.arms[1].strategy)
+    make_bundle(folder / "changed", Menu((changed, *menu.arms[1:])), 0.5)
+    yield "changed", "changed their meaning"
+    make_nan_bundle(folder / "nan", menu)
+    yield "nan", "nan"
+    yield "nowhere", "lacks manifest.json"
+
+
+def make_nan_bundle(folder: Path, menu: Menu) -> None:
+    nothing = np.full(len(menu), np.nan)
+    constants = Estimate(**{item.name: nothing for item in fields(Estimate)})
+    save_bundle(folder, menu, Extractor.of(("length",)), Constant(tuple(menu.ids), constants), Agreement())
+
+
+async def test_a_bundle_that_does_not_fit_is_told_and_left(
+    tmp_path: Path, menu: Menu, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is wrong with it, the old one serves on, /readyz and the log say why, and a good one
+    after it is taken."""
+    good = make_bundle(tmp_path / "good", menu, 0.5)
+    async with watching(tmp_path) as live:
+        point(live, tmp_path / "good")
+        await until_bundle(live, good)
+        for name, words in misfits(tmp_path, menu):
+            point(live, tmp_path / name)
+            await until_refused(live, words)
+            reply = await live.chat("hello", model="auto")
+            trace = await live.trace(reply.headers["x-effortwise-trace-id"])
+            assert trace["plan"]["predictor"] == good, name
+            assert (await live.ready())[0] == 200
+            assert any(words in record.message for record in caplog.records if record.levelno == logging.ERROR)
+        point(live, tmp_path / "good")
+        async with asyncio.timeout(5):
+            while (await live.ready())[1]["bundle_refused"]:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_pointer_that_cannot_be_read_is_told(tmp_path: Path, menu: Menu) -> None:
+    """A pointer that is no text leaves the bundle as it is, at the start and later."""
+    pointer = tmp_path / "state" / "bundles" / POINTER
+    pointer.parent.mkdir(parents=True)
+    pointer.write_bytes(b"\xff\xfe\xff")
+    async with watching(tmp_path) as live:
+        await until_refused(live, "cannot be read")
+        good = make_bundle(tmp_path / "good", menu, 0.5)
+        point(live, tmp_path / "good")
+        await until_bundle(live, good)
+        assert (await live.ready())[1]["bundle_refused"] is None
+
+
+async def test_a_start_takes_the_bundle_that_was_served_last(tmp_path: Path, menu: Menu) -> None:
+    """The pointer outlives the process, and wins over the bundle to begin with."""
+    begin = make_bundle(tmp_path / "begin", menu, 0.3)
+    later = make_bundle(tmp_path / "later", menu, 0.5)
+    async with watching(tmp_path, tmp_path / "begin") as live:
+        assert live.service.allocator.bundle.version == begin
+        point(live, tmp_path / "later")
+        await until_bundle(live, later)
+    async with serving(tables(tmp_path), bundle=tmp_path / "begin") as live:
+        assert live.service.allocator.bundle.version == later
+
+
+async def test_a_damaged_bundle_to_begin_with_leaves_the_prior(
+    tmp_path: Path, menu: Menu, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A start with nothing usable is a cold start, told in the log and by /readyz, not a failure."""
+    make_bundle(tmp_path / "begin", menu, 0.3)
+    damage(tmp_path / "begin" / "arrays.npz")
+    async with serving(tables(tmp_path), bundle=tmp_path / "begin") as live:
+        status, ready = await live.ready()
+        assert (status, ready["bundle"]) == (200, "prior")
+        assert "refused at the start" in ready["bundle_refused"]
+        assert (await live.chat("hello", model="auto")).status_code == 200
+    assert "is refused; the cold-start prior decides" in caplog.text
