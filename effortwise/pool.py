@@ -36,7 +36,7 @@ Row: TypeAlias = dict[str, Any]
 DATASET = "effortwise_workload"
 MODEL = "smollm2"
 NOTIONAL_TARIFF = Tariff(0.06, 0.24)
-MAX_CALLS_IN_FLIGHT = 8
+MAX_CALLS_IN_FLIGHT = 4
 MAX_ANSWER_CHARACTERS = 300
 
 SCHEMA = pa.schema(

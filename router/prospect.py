@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from router.bundle import Bundle
 from router.estimate import Estimate
 from router.menu import Menu
+from router.query import Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class Prospects(Mapping[str, Prospect]):
 
     menu: Menu
     estimate: Estimate
+
+    @classmethod
+    def of(cls, query: Query, menu: Menu, bundle: Bundle) -> Prospects:
+        """What a bundle says of a query."""
+        return cls(menu, bundle.difficulty.estimate(bundle.extractor(query)))
 
     def __getitem__(self, arm_id: str) -> Prospect:
         position = self.menu.position[arm_id]

@@ -10,11 +10,13 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 
+from router.bundle import Bundle
 from router.call import Completion
-from router.confidence import ConfidencePredictor
 from router.errors import StoreError
 from router.feasibility import lack
 from router.menu import Menu
+from router.price import Price
+from router.prospect import Prospects
 from router.query import Query, Wishes
 from router.replay import Recorded, Recording
 from training.rounds import Round, Rounds
@@ -66,11 +68,11 @@ def read_recorded(path: Path) -> RecordedTable:
     return RecordedTable(list(queries.values()), Recording.of(draws), keys, families)
 
 
-def replayed_rounds(table: RecordedTable, menu: Menu, confidence: ConfidencePredictor, shifts: int) -> Rounds:
+def replayed_rounds(table: RecordedTable, menu: Menu, bundle: Bundle, price: Price, shifts: int) -> Rounds:
     """A round for every question, arm that can serve it, and shift of the recorded draws: what a log
-    would hold had every arm answered every question."""
+    would hold had every arm answered every question while this bundle and price were in force."""
     pairs = [(query, arm) for query in table.queries for arm in menu if lack(query, arm) is None]
-    simulation = Simulation(table.recording, confidence)
+    simulation = simulation_of(table, menu, bundle, price)
     by_id = {query.id: query for query in table.queries}
     rounds = [
         Round(
@@ -86,6 +88,13 @@ def replayed_rounds(table: RecordedTable, menu: Menu, confidence: ConfidencePred
         for replayed in simulation.replay(pairs, shift)
     ]
     return Rounds(tuple(rounds), {})
+
+
+def simulation_of(table: RecordedTable, menu: Menu, bundle: Bundle, price: Price) -> Simulation:
+    """Replays of a table with what a service would know and at its price: cascades decide by both."""
+    return Simulation(
+        table.recording, bundle.confidence, price, lambda query: Prospects.of(query, menu, bundle)
+    )
 
 
 def _query(row: Mapping[str, Any]) -> Query:

@@ -22,17 +22,19 @@ from effortwise.demonstration.server import Server, running_server
 from effortwise.pool import record_tasks
 from effortwise.task import Task
 from effortwise.workload import generate
-from router.bundle import cold_bundle
+from router.bundle import load_bundle
 from router.configuration import load_configuration
 from router.configured import configured_menu
 from router.errors import ConfigurationError
 from router.feasibility import lack
-from training.recorded import read_recorded
-from training.simulate import Simulation
+from router.price import Price
+from serving.bundles import POINTER
+from training.recorded import read_recorded, simulation_of
 
 DRAWS = 4
 """Recorded draws of each prompt template per fresh task: as many as the largest fixed arm takes."""
 LIVE = {"learnt policy, quality": "quality", "learnt policy, thrift": "thrift"}
+_TABLE_WIDTH = 104
 
 
 def demo(folder: Path, seed: int, explore: int, fresh: int) -> None:
@@ -41,7 +43,7 @@ def demo(folder: Path, seed: int, explore: int, fresh: int) -> None:
     folder = _clean(folder)
     config = folder / "demo.toml"
     shutil.copy(DATA / "demo.toml", config)
-    console = Console()
+    console = Console(width=max(Console().width, _TABLE_WIDTH))
     learnt_from, compared_on = _tasks(seed, explore, fresh)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -109,7 +111,9 @@ def _replayed(folder: Path, config: Path, tasks: Sequence[Task], progress: Progr
     path = record_tasks(folder / "fresh.parquet", tasks, DRAWS, lambda: progress.advance(bar))
     table = read_recorded(path)
     menu = configured_menu(load_configuration(config))
-    simulation = Simulation(table.recording, cold_bundle(menu).confidence)
+    bundle = load_bundle(Path((folder / "state" / "bundles" / POINTER).read_text()), menu)
+    price = Price(load_configuration(config).decision.price_per_usd)
+    simulation = simulation_of(table, menu, bundle, price)
     pairs = [(query, arm) for query in table.queries for arm in menu if lack(query, arm) is None]
     replays = [replayed for shift in range(DRAWS) for replayed in simulation.replay(pairs, shift)]
     rows = [replayed_row("random arm", replays)]
@@ -121,14 +125,24 @@ def _replayed(folder: Path, config: Path, tasks: Sequence[Task], progress: Progr
 
 
 def _short(arm_id: str) -> str:
-    return arm_id.replace("smollm2/", "")
+    for long, short in _SHORT.items():
+        arm_id = arm_id.replace(long, short)
+    return arm_id
+
+
+_SHORT = {
+    "smollm2/": "",
+    "self_consistency:direct": "vote",
+    "self_consistency": "vote:thought",
+    "chain_of_thought": "thought",
+}
 
 
 def _show(console: Console, rows: Sequence[Row], title: str) -> None:
     table = Table(title=title)
-    table.add_column("way of answering")
+    table.add_column("way of answering", no_wrap=True)
     for name in ("success", "95 %", "tokens", "USD per 1,000", "95 %", "seconds"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             ("[bold]" if row.live else "") + row.name,

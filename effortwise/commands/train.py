@@ -14,6 +14,7 @@ from router.configured import configured_menu, feature_options
 from router.errors import ConfigurationError
 from router.features import Extractor
 from router.menu import Menu
+from router.price import Price
 from training.interchange import rounds_from_parquet
 from training.recorded import read_recorded, replayed_rounds
 from training.registry import BundleRegistry
@@ -48,7 +49,8 @@ def _rounds(configuration: Configuration, menu: Menu, traces: Path | None, repla
     if traces is not None:
         return rounds_from_parquet([traces], menu)
     if replay is not None:
-        return replayed_rounds(read_recorded(replay), menu, cold_bundle(menu).confidence, SHIFTS)
+        price = Price(configuration.decision.price_per_usd)
+        return replayed_rounds(read_recorded(replay), menu, cold_bundle(menu), price, SHIFTS)
     store = open_store(configuration)
     try:
         return rounds_from_traces(store.traces(), store.outcomes(), menu)
