@@ -123,9 +123,7 @@ def test_lost_artefact(registry: BundleRegistry, bundle: Path, tmp_path: Path, d
 
 def test_unreachable(tmp_path: Path) -> None:
     """A database that cannot be opened is a store error that names it."""
-    (tmp_path / "mlflow.db").write_text(
-        "this is no database, and long enough to be told from an empty one" * 9
-    )
+    (tmp_path / "mlflow.db").write_text("this is no database, not even an empty one" * 9)
     with pytest.raises(StoreError, match=r"mlflow\.db"):
         BundleRegistry(f"sqlite:///{tmp_path / 'mlflow.db'}").version(CHAMPION)
 

@@ -121,8 +121,8 @@ def test_learns_what_suits_what(name: str) -> None:
     predictor = fitted(name)
     direct, steps = MENU.position["small/direct"], MENU.position["small/steps"]
     sentence, total = (predictor.estimate(row(text)).quality for text in QUERIES[:2])
-    assert sentence[direct] > 0.6 > 0.5 > sentence[steps]
-    assert total[steps] > 0.6 > 0.4 > total[direct]
+    assert sentence[direct] > sentence[steps] + 0.3
+    assert total[steps] > total[direct] + 0.3
 
 
 @pytest.mark.parametrize("name", ["logistic", "boosted"])

@@ -17,7 +17,7 @@ from router.candidate import Answer, Candidate, Verdict
 from router.errors import BackendRefused, BudgetExceeded
 from router.price import Price
 from router.prospect import Prospect
-from router.query import Query
+from router.query import Query, Wishes
 from router.run import Run
 from router.strategies.direct import Direct
 
@@ -189,8 +189,7 @@ def test_more_is_worth_it_where_the_gain_outweighs_the_price(
     """stakes * max(0, q_next - P(right)) against lambda * cost, here with P(right) = 0.5."""
 
     async def work() -> tuple[bool, dict[str, float]]:
-        query = ask()
-        object.__setattr__(query.wishes, "stakes", stakes)
+        query = ask(wishes=Wishes(stakes=stakes))
         prospects = {"large/direct": Prospect(quality, cost_usd)}
         return run_of(Upstream(), query, price=Price(per_usd), prospects=prospects).worth("large/direct", 0.5)
 

@@ -65,7 +65,7 @@ def test_no_draw_is_made_that_could_not_change_the_winner(n: int, drawn: int) ->
 @given(st.lists(st.sampled_from(["5", "6", "7", "no idea"]), min_size=12, max_size=12), st.integers(2, 12))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_batches_never_overshoot(replies: list[str], n: int) -> None:
-    """Drawing one at a time with the same rule makes as many draws: no batch holds one too many."""
+    """Before each draw that was made the vote was not yet stable: no batch holds one too many."""
     upstream = Upstream(in_turn(*replies))
     answer, _, _ = voted(SelfConsistency("small", n), upstream)
     drawn = [candidate.extracted for candidate in answer.weighed]
@@ -73,7 +73,6 @@ def test_batches_never_overshoot(replies: list[str], n: int) -> None:
         votes = sorted((drawn[:size].count(each) for each in set(drawn) - {None}), reverse=True)
         first, second = [*votes, 0, 0][:2]
         assert stability(first, second) < 0.95
-        assert first - second <= n - size
 
 
 def test_the_majority_wins_and_is_named_by_its_first_candidate() -> None:

@@ -106,13 +106,14 @@ def _mlflow(tracking_uri: str) -> Iterator[Any]:
     file = _sqlite_file(tracking_uri)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     logging.getLogger("alembic").setLevel(logging.ERROR)
     try:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         yield MlflowClient(tracking_uri, tracking_uri)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         raise StoreError(f"The registry {tracking_uri} failed: {error}") from error
 
 

@@ -1,0 +1,203 @@
+"""Policies: what every one keeps to, over the registry, and each one's formula on a small case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, FrozenInstanceError, fields, replace
+from math import erf
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import choice_of, estimate_of, usual_menu
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.errors import ConfigurationError, InfeasibleQuery
+from router.menu import Menu
+from router.policies import POLICIES, Choice, Policy
+from router.policies.epsilon_greedy import EpsilonGreedy
+from router.policies.fixed import Fixed
+from router.policies.greedy import Greedy
+from router.policies.softmax import Softmax
+from router.policies.thompson import Thompson
+from router.policies.uniform import Uniform
+from router.price import Price
+
+MENU = usual_menu()
+ARMS = len(MENU)
+REQUIRED: Mapping[str, Any] = {"arm": MENU.ids[0]}
+"""Values of options without a default, by name; a new policy's are added here."""
+
+
+def example(name: str) -> Policy:
+    kind: Any = POLICIES[name]
+    return kind(**{item.name: REQUIRED[item.name] for item in fields(kind) if item.default is MISSING})
+
+
+every_policy = pytest.mark.parametrize("policy", [example(name) for name in POLICIES], ids=list(POLICIES))
+
+shares = st.lists(st.floats(0, 1), min_size=ARMS, max_size=ARMS)
+choices = st.builds(
+    lambda quality, cost, latency, sd, feasible, per_usd, stakes: choice_of(
+        estimate_of(quality, cost, latency, sd),
+        MENU,
+        (True, *feasible),  # the first arm always is, so that the fixed policy has its arm
+        price=Price(per_usd, 0.1),
+        stakes=stakes,
+    ),
+    shares,
+    shares,
+    shares,
+    st.floats(0, 1),
+    st.lists(st.booleans(), min_size=ARMS - 1, max_size=ARMS - 1),
+    st.floats(0, 100),
+    st.floats(0.1, 10),
+)
+
+
+@every_policy
+@given(choice=choices)
+def test_it_gives_a_distribution_over_the_feasible_arms(policy: Policy, choice: Choice) -> None:
+    """Probabilities are non-negative, sum to one, and are zero on infeasible arms."""
+    mass = policy.distribution(choice)
+    assert mass.shape == (ARMS,)
+    assert mass.dtype == np.float64
+    assert (mass >= 0).all()
+    assert mass.sum() == pytest.approx(1.0, abs=1e-9)
+    assert not mass[~choice.feasible].any()
+
+
+@every_policy
+@given(choice=choices)
+def test_it_is_pure(policy: Policy, choice: Choice) -> None:
+    """The same choice gives the same distribution, and nothing of the choice is changed."""
+    before = {item.name: getattr(choice.estimate, item.name).copy() for item in fields(choice.estimate)}
+    feasible = choice.feasible.copy()
+    first = policy.distribution(choice)
+    assert np.array_equal(first, policy.distribution(choice))
+    assert np.array_equal(feasible, choice.feasible)
+    assert all(np.array_equal(value, getattr(choice.estimate, name)) for name, value in before.items())
+
+
+@every_policy
+def test_it_is_a_value(policy: Policy) -> None:
+    """Frozen, and equal to its twin."""
+    assert replace(policy) == policy
+    with pytest.raises(FrozenInstanceError):
+        policy.name = "another"
+
+
+@every_policy
+def test_a_lone_feasible_arm_gets_all(policy: Policy) -> None:
+    """Where there is no choice there is no chance."""
+    feasible = [True] + [False] * (ARMS - 1)
+    mass = policy.distribution(choice_of(estimate_of([0.1] * ARMS), MENU, feasible))
+    assert mass.tolist() == pytest.approx([1.0] + [0.0] * (ARMS - 1))
+
+
+THREE = Menu(MENU.arms[:3])
+
+
+def three(quality: tuple[float, ...], cost_usd: tuple[float, ...] = (0, 0, 0), **more: Any) -> Choice:
+    return choice_of(estimate_of(quality, cost_usd, quality_sd=more.pop("sd", 0.1)), THREE, **more)
+
+
+def test_uniform_is_one_over_the_feasible_arms() -> None:
+    """Two of three feasible: a half each."""
+    choice = three((0.1, 0.5, 0.9), feasible=(True, False, True))
+    assert Uniform().distribution(choice).tolist() == [0.5, 0.0, 0.5]
+
+
+def test_greedy_takes_the_highest_utility_at_the_price() -> None:
+    """q - lambda * cost: 0.9 - 0.5 against 0.6 - 0.1; without a price the best quality wins."""
+    quality, cost = (0.6, 0.9, 0.2), (0.01, 0.05, 0.0)
+    assert Greedy().distribution(three(quality, cost, price=Price(10.0))).tolist() == [1, 0, 0]
+    assert Greedy().distribution(three(quality, cost)).tolist() == [0, 1, 0]
+    assert Greedy(price_per_usd=1000.0).distribution(three(quality, cost)).tolist() == [0, 0, 1]
+
+
+def test_greedy_pays_for_stakes_and_for_time() -> None:
+    """Stakes multiply quality; mu charges seconds."""
+    quality, cost = (0.6, 0.9, 0.2), (0.01, 0.05, 0.0)
+    assert Greedy().distribution(three(quality, cost, price=Price(10.0), stakes=4)).tolist() == [0, 1, 0]
+    slow = estimate_of((0.6, 0.9, 0.2), latency_s=(1.0, 9.0, 1.0))
+    assert Greedy().distribution(choice_of(slow, THREE, price=Price(0, 0.1))).tolist() == [1, 0, 0]
+
+
+def test_greedy_breaks_ties_by_cost() -> None:
+    """Of equal utility, the cheapest arm is taken."""
+    assert Greedy().distribution(three((0.5, 0.5, 0.5), (0.3, 0.1, 0.2))).tolist() == [0, 1, 0]
+
+
+def test_softmax_weighs_by_utility_over_temperature() -> None:
+    """exp(u / T) / Z, mixed with the floor: one temperature less of utility is 1/e as likely."""
+    mass = Softmax(temperature=0.1, top=2, floor=0.0).distribution(three((0.5, 0.4, 0.3)))
+    assert mass.tolist() == pytest.approx([1 / (1 + np.exp(-1)), np.exp(-1) / (1 + np.exp(-1)), 0.0])
+    floored = Softmax(temperature=1e-3, top=2, floor=0.1).distribution(three((0.5, 0.4, 0.3)))
+    assert floored.tolist() == pytest.approx([0.9, 0.1, 0.0])
+
+
+def test_epsilon_greedy_shares_epsilon_among_the_top() -> None:
+    """(1 - epsilon) + epsilon / k for the best, epsilon / k for the next, nothing for the others."""
+    mass = EpsilonGreedy(epsilon=0.2, top=2).distribution(three((0.3, 0.5, 0.4)))
+    assert mass.tolist() == pytest.approx([0.0, 0.9, 0.1])
+
+
+def test_thompson_matches_the_probability_of_being_best() -> None:
+    """Of two arms with q ~ Normal(q_a, s), P(a is best) = Phi((q_1 - q_2) / (s sqrt 2)); the share of m
+    fixed draws is within four standard errors of it."""
+    draws, sd = 20_000, 0.1
+    choice = three((0.5, 0.4, 0.0), sd=sd, feasible=(True, True, False))
+    expected = 0.5 * (1 + erf(0.1 / (2 * sd)))
+    mass = Thompson(draws=draws).distribution(choice)
+    assert mass[0] == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / draws))
+    assert mass[2] == 0
+
+
+def test_thompson_without_uncertainty_is_greedy() -> None:
+    """With nothing to doubt, the best arm always wins; the floor goes to arms that ever win."""
+    assert Thompson(floor=0.5).distribution(three((0.1, 0.9, 0.5), sd=0.0)).tolist() == [0, 1, 0]
+
+
+def test_fixed_never_serves_what_its_arm_cannot() -> None:
+    """An infeasible or unknown arm is the caller's error, not another arm."""
+    assert Fixed(THREE.ids[1]).distribution(three((0, 0, 0))).tolist() == [0, 1, 0]
+    for arm, feasible in [(THREE.ids[1], (True, False, True)), ("nowhere", (True, True, True))]:
+        with pytest.raises(InfeasibleQuery, match=arm):
+            Fixed(arm).distribution(three((0, 0, 0), feasible=feasible))
+
+
+@pytest.mark.parametrize("kind", [Greedy, Softmax, EpsilonGreedy, Thompson])
+def test_its_own_price_takes_the_place_of_the_configurations(kind: Any) -> None:
+    """Two policies of one kind can stand for two prices."""
+    quality, cost = (0.6, 0.9, 0.2), (0.01, 0.05, 0.0)
+    own = kind(price_per_usd=10.0).distribution(three(quality, cost))
+    assert np.array_equal(own, kind().distribution(three(quality, cost, price=Price(10.0))))
+    assert not np.array_equal(own, kind().distribution(three(quality, cost)))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("softmax", {"temperature": 0.0}),
+        ("softmax", {"top": 0}),
+        ("softmax", {"top": 10, "floor": 0.1}),
+        ("epsilon_greedy", {"epsilon": 1.5}),
+        ("epsilon_greedy", {"top": 0}),
+        ("thompson", {"draws": 0}),
+        ("thompson", {"floor": 1.0}),
+    ],
+)
+def test_options_that_make_no_distribution_are_refused(name: str, options: dict[str, Any]) -> None:
+    """Known at start, not at the first request."""
+    kind: Any = POLICIES[name]
+    with pytest.raises(ConfigurationError, match=name):
+        kind(**options)
+
+
+@pytest.mark.parametrize("per_usd", [-1.0, float("nan"), float("inf")])
+def test_a_price_is_finite_and_not_negative(per_usd: float) -> None:
+    """An infinite price times a cost of nought would be no number."""
+    with pytest.raises(ConfigurationError, match="Prices"):
+        Price(per_usd)
