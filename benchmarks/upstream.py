@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 import uvicorn
+
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
 WORDS = ["Sixteen ", "short ", "tokens ", "that ", "answer ", "every ", "question ", "alike, "] * 2
 USAGE = {"prompt_tokens": 64, "completion_tokens": len(WORDS), "total_tokens": 64 + len(WORDS)}
@@ -56,7 +59,7 @@ async def app(
         await _send(send, b"application/json", _WHOLE, [(b"content-length", str(len(_WHOLE)).encode())])
 
 
-async def _send_stream(send: Callable[[Any], Awaitable[None]]) -> None:
+async def _send_stream(send: Send) -> None:
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
     )
@@ -65,9 +68,7 @@ async def _send_stream(send: Callable[[Any], Awaitable[None]]) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _send(
-    send: Callable[[Any], Awaitable[None]], kind: bytes, content: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
+async def _send(send: Send, kind: bytes, content: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind), *headers]})
     await send({"type": "http.response.body", "body": content})
 

@@ -267,11 +267,11 @@ def trace_of(trace_id: str, cost_nano: int = 0, **more: Any) -> Trace:
         "error": "none to speak of",
         "wishes": {"stakes": 2.0},
         "steps": (Step("stop", "a candidate passed", 0.5, {"drawn": 2.0}),),
-        "calls": [
+        "calls": (
             CallRecord("small", "candidate", "direct", "ok", Usage(1, 20, 5, 3, 0.5), 0.1, "5", "5"),
             CallRecord(
                 "large", "judge", "judge", "cancelled", Usage(1, 10, 2, 4, 1.0), 0.2, None, None, "left", True
             ),
-        ],
+        ),
     }
     return Trace(**{**fields, **more})

@@ -47,14 +47,14 @@ ESTIMATORS: dict[str, Callable[[int], Value]] = {
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_finds_the_true_value(name: str) -> None:
-    """Over many logs the mean estimate is the true value, and the interval holds it about 95 % of the time."""
+    """Over many logs the mean estimate is the true value, which the interval holds about 95 times of 100."""
     values = [ESTIMATORS[name](seed) for seed in range(60)]
     assert np.mean([value.mean for value in values]) == pytest.approx(TRUE_VALUE, abs=0.01)
     assert sum(value.low <= TRUE_VALUE <= value.high for value in values) >= 52
 
 
 def test_the_logged_mean_is_another() -> None:
-    """The plain mean of the logged rewards is far from the target's value, so there is something to correct."""
+    """The plain mean of the logged rewards is far from the target's value: there is something to correct."""
     assert abs(logged(0)[0].reward.mean() - TRUE_VALUE) > 0.1
 
 
@@ -90,7 +90,7 @@ def test_clip_bounds_the_weights() -> None:
 
 
 def test_target_that_was_never_drawn() -> None:
-    """Where the target would never have done what was logged, the self-normalised value says it knows nothing."""
+    """Where the target would never have done what was logged, the self-normalised value knows nothing."""
     nothing = snips(Logged(np.ones(3), np.full(3, 0.5), np.zeros(3)))
     assert (nothing.low, nothing.high, nothing.effective_rounds) == (-np.inf, np.inf, 0)
 

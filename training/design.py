@@ -29,9 +29,9 @@ SCALES = {
     "family_hashed": 1.5,
     "shared_dense": 0.15,
     "family_dense": 0.25,
-    "family": 1.5,
-    "slope": 1.0,
-    "arm": 0.7,
+    "family": 5.0,
+    "slope": 2.0,
+    "arm": 2.0,
 }
 """Prior deviation of each block's coefficients relative to each other: columns are multiplied by it,
 so that one l2 penalty fits all of them. Chosen by the log loss out of fold on logs of one arm a query,

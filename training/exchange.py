@@ -182,7 +182,12 @@ def _imported(row: Mapping[str, Any]) -> Trace:
         status="complete",
         usage=usage,
         latency_s=row.get("latency_s") or 0.0,
-        plan={"arm": arm, "policy": IMPORTED, "propensity": row.get("propensity")},
+        plan={
+            "arm": arm,
+            "policy": IMPORTED,
+            "propensity": row.get("propensity"),
+            "unknown": [name for name in ("cost_usd", "latency_s") if row.get(name) is None],
+        },
         prompt=json.dumps(
             {"messages": _messages(str(row["query"])), "max_completion_tokens": None, "parameters": {}}
         ),

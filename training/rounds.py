@@ -129,6 +129,7 @@ def _round(trace: Trace, outcome: Outcome, menu: Menu) -> Round:
         received_at=trace.created_at,
     )
     propensity, propensities = _odds(trace.plan, menu)
+    unknown = trace.plan.get("unknown") or ()  # what an imported table did not say
     return Round(
         query,
         trace.arm,
@@ -136,8 +137,8 @@ def _round(trace: Trace, outcome: Outcome, menu: Menu) -> Round:
         question_key(query.text),
         propensity,
         propensities,
-        trace.usage.cost_usd,
-        trace.latency_s,
+        None if "cost_usd" in unknown else trace.usage.cost_usd,
+        None if "latency_s" in unknown else trace.latency_s,
         trace.created_at,
         Price(trace.plan.get("price_per_usd") or 0.0, trace.plan.get("price_per_s") or 0.0),
         trace.plan.get("stakes") or 1.0,

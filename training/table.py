@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -122,7 +123,11 @@ def _features(queries: Sequence[Query], extractor: Extractor) -> Features:
 
 
 def _weights(rounds: Sequence[Round], clip: float | None) -> FloatArray:
+    """Rounds that repeat a question on an arm share the weight of one: they tell no more of another
+    question, and a fit that took them for independent would trust itself too much."""
+    repeats = Counter((r.question_key, r.arm) for r in rounds)
+    weights = np.array([1.0 / repeats[r.question_key, r.arm] for r in rounds])
     if clip is None:
-        return np.ones(len(rounds))
-    weights = np.array([min(1 / r.propensity, clip) if r.propensity else 1.0 for r in rounds])
-    return np.asarray(weights / weights.mean())
+        return weights
+    drawn = np.array([min(1 / r.propensity, clip) if r.propensity else 1.0 for r in rounds])
+    return np.asarray(weights * drawn / drawn.mean())

@@ -7,10 +7,11 @@ import importlib.util
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -33,12 +34,15 @@ def serve(config: Path, host: str | None, port: int | None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _end)  # uvicorn ends in good order, then raises the signal once more
     configuration = load_configuration(config)
-    where = host or configuration.server.host, configuration.server.port if port is None else port
-    with only_server(configuration.store.path):
+    server = configuration.server
+    with (
+        _bound(host or server.host, server.port if port is None else port) as listener,
+        only_server(configuration.store.path),
+    ):
         service = compose(configuration, os.environ, starting_bundle(configuration))
-        _announce(service, *where)
+        _announce(service, listener)
         with _follower(configuration, config):
-            _run(service, *where)
+            _run(service, listener)
 
 
 def _end(*_: object) -> None:
@@ -46,24 +50,42 @@ def _end(*_: object) -> None:
     sys.exit(0)
 
 
-def _run(service: Service, host: str, port: int) -> None:
+def _bound(host: str, port: int) -> socket.socket:
+    """The address is taken before the work of the start: who cannot have it hears so at once."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        why = str(error).rstrip(".")
+        raise ConfigurationError(f"Cannot listen on {host}:{port}: {why}.") from error
+    return listener
+
+
+def _run(service: Service, listener: socket.socket) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     application = create_app(service)
     gc.collect()
     gc.freeze()  # what was loaded at start never dies: collections need not look at it
-    uvicorn.run(
+    config = uvicorn.Config(
         application,
-        host=host,
-        port=port,
         log_level="warning",
         access_log=False,
         ws="none",
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(1)
 
 
-def _announce(service: Service, host: str, port: int) -> None:
+def _announce(service: Service, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
     allocator = service.allocator
     models = ", ".join(service.configuration.models)
     print(

@@ -72,7 +72,8 @@ Result: TypeAlias = Refused | None
 
 
 class Store(Protocol):
-    """Keeps what happened. Raises ``StoreError`` where it cannot; a group that raised changed nothing."""
+    """Keeps what happened. Raises ``StoreError`` where it cannot now, another error where an operation
+    is such that it never can; a group that raised changed nothing."""
 
     name: ClassVar[str]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from router.stores import Reserve
 from router.trace import CallRecord, Step, Trace
 from router.usage import Usage
 
@@ -18,6 +19,9 @@ TRACE_COLUMNS = (
 CALL_COLUMNS = (
     "model", "purpose", "template", "status", "prompt_tokens", "completion_tokens", "cost_nano", "model_s",
     "started_s", "response", "error", "estimated", "extracted",
+)  # fmt: skip
+RESERVATION_COLUMNS = (
+    "trace_id", "account", "window", "amount_nano", "created_at", "conversation", "unit", "plan",
 )  # fmt: skip
 
 
@@ -81,6 +85,14 @@ def call_record(row: Sequence[Any]) -> CallRecord:
         error=cell["error"],
         estimated=bool(cell["estimated"]),
     )
+
+
+def reservation_row(operation: Reserve) -> tuple[Any, ...]:
+    """The values of ``RESERVATION_COLUMNS``."""
+    return (
+        operation.trace_id, operation.account, operation.window, operation.amount_nano, operation.created_at,
+        operation.conversation, operation.unit, _json(operation.plan),
+    )  # fmt: skip
 
 
 def unfinished(reservation: Sequence[Any]) -> Trace:

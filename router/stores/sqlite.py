@@ -21,9 +21,11 @@ from router.stores import Judge, KnowMenu, Operation, Refused, Reserve, Result, 
 from router.stores._migrations import MIGRATIONS
 from router.stores._rows import (
     CALL_COLUMNS,
+    RESERVATION_COLUMNS,
     TRACE_COLUMNS,
     call_record,
     call_row,
+    reservation_row,
     trace_of,
     trace_row,
     unfinished,
@@ -31,6 +33,7 @@ from router.stores._rows import (
 from router.trace import Trace
 
 _BUSY_MS = 2_000
+_CHANGES_NOTHING = "ON CONFLICT DO NOTHING"  # unlike OR IGNORE, it lets no value pass that is missing
 
 
 class Sqlite:
@@ -134,8 +137,10 @@ class Sqlite:
             except BaseException as error:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
+                if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
                     raise StoreError(f"The store {self._path} cannot be written: {error}.") from error
+                if isinstance(error, sqlite3.Error):
+                    raise ValueError(f"An operation that no store can take: {error}.") from error
                 raise
 
     def _rows(self, query: str, values: Sequence[Any]) -> list[Any]:
@@ -248,10 +253,10 @@ class _Group:
         ]
         if books:
             columns = ("account", "window", "spent_nano", "reserved_nano")
-            _insert(connection, "balances", columns, books, "REPLACE")
+            _insert(connection, "balances", columns, books, "OR REPLACE")
         if self.reserved:
-            rows = [_reservation_row(operation) for operation in self.reserved.values()]
-            _insert(connection, "reservations", _RESERVATION_COLUMNS, rows, "ABORT")
+            rows = [reservation_row(operation) for operation in self.reserved.values()]
+            _insert(connection, "reservations", RESERVATION_COLUMNS, rows)
 
     def _write_traces(self, connection: sqlite3.Connection) -> None:
         if not self.settled:
@@ -270,24 +275,11 @@ class _Group:
         outcomes = [op.outcome for op in self.operations if isinstance(op, Judge)]
         if outcomes:
             rows = [(o.trace_id, o.source, o.outcome_id, o.reward, o.recorded_at) for o in outcomes]
-            _insert(
-                connection, "outcomes", ("trace_id", "source", "outcome_id", "reward", "recorded_at"), rows
-            )
+            columns = ("trace_id", "source", "outcome_id", "reward", "recorded_at")
+            _insert(connection, "outcomes", columns, rows, repeat=_CHANGES_NOTHING)
         menus = [(op.hash, _json(op.arms)) for op in self.operations if isinstance(op, KnowMenu)]
         if menus:
-            _insert(connection, "menus", ("hash", "arms"), menus)
-
-
-_RESERVATION_COLUMNS = (
-    "trace_id", "account", "window", "amount_nano", "created_at", "conversation", "unit", "plan",
-)  # fmt: skip
-
-
-def _reservation_row(operation: Reserve) -> tuple[Any, ...]:
-    return (
-        operation.trace_id, operation.account, operation.window, operation.amount_nano, operation.created_at,
-        operation.conversation, operation.unit, _json(operation.plan),
-    )  # fmt: skip
+            _insert(connection, "menus", ("hash", "arms"), menus, repeat=_CHANGES_NOTHING)
 
 
 def _json(value: Any) -> str:
@@ -299,9 +291,10 @@ def _insert(
     table: str,
     columns: Sequence[str],
     rows: Sequence[Sequence[Any]],
-    conflict: str = "IGNORE",
+    conflict: str = "",
+    repeat: str = "",
 ) -> None:
     """Insert all rows of a group."""
     marks = ", ".join("?" * len(columns))
-    statement = f"INSERT OR {conflict} INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608  # constants
+    statement = f"INSERT {conflict} INTO {table} ({', '.join(columns)}) VALUES ({marks}) {repeat}"  # noqa: S608  # constants
     connection.executemany(statement, rows)

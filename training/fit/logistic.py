@@ -25,7 +25,7 @@ from training.table import Table
 
 IntArray = NDArray[np.int64]
 
-STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
+STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Inverse penalties [scikit-learn's C] to choose from, by the log loss out of fold."""
 SELECTION_ROUNDS = 3_000
 """The choice is made on no more rounds than this."""

@@ -1,0 +1,205 @@
+"""The command line, run as its users run it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+from service_process import ROOT, environment, free_port, server_process, tables, write_toml
+
+from effortwise.commands.catalogue import KINDS
+
+COMMANDS = ["serve", "demo", "train", "promote", "rollback", "explain", "traces", "list", "record-pool"]
+LOCAL = ROOT / "config" / "local.toml"
+HELP_WITHIN_S = 5.0
+"""Half a second alone; much more on a machine whose cores are all busy."""
+
+
+def run(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """One command, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "effortwise", *arguments],
+        cwd=folder,
+        env={**environment(), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_help_is_fast() -> None:
+    """It names every command, and nothing heavy is loaded for it."""
+    began = time.perf_counter()
+    done = run("--help")
+    took_s = time.perf_counter() - began
+    print(f"effortwise --help took {took_s:.2f} s")
+    assert done.returncode == 0
+    assert all(command in done.stdout for command in COMMANDS)
+    assert took_s < HELP_WITHIN_S
+    heavy = ["numpy", "fastapi", "mlflow", "lightgbm", "pyarrow", "aiohttp", "uvicorn", "sklearn", "xllamacpp"]
+    code = f"import sys, effortwise.cli; print([m for m in {heavy} if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    assert loaded.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "traces import", "traces export"])
+def test_every_command_explains_itself(command: str) -> None:
+    """``--help`` of each ends well and says more than its usage."""
+    done = run(*command.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage:" in done.stdout
+    assert len(done.stdout.splitlines()) > 5
+
+
+def test_list_names_all_that_is_registered() -> None:
+    """Every name of every registry has its line; --json is the same for machines."""
+    found = json.loads(run("list", "--json").stdout)
+    assert {kind: list(lines) for kind, lines in found.items()} == {
+        kind: registry.names() for kind, registry in KINDS.items()
+    }
+    assert all(line for lines in found.values() for line in lines.values())
+    shown = run("list").stdout
+    assert all(f"  {name}" in shown for lines in found.values() for name in lines)
+    one = json.loads(run("list", "policies", "--json").stdout)
+    assert one == {"policies": found["policies"]}
+
+
+def test_explain_prints_the_decision_card() -> None:
+    """On the shipped configuration: every arm with its estimate, and the versions behind them."""
+    done = run("explain", "What is 2 + 2?", "--config", str(LOCAL))
+    assert done.returncode == 0, done.stderr
+    card = json.loads(run("explain", "What is 2 + 2?", "--config", str(LOCAL), "--json").stdout)
+    assert sum(row["propensity"] for row in card["arms"]) == pytest.approx(1)
+    assert {row["arm"] for row in card["arms"]} >= {"smollm2/direct", "smollm2/best_of_n@4"}
+    assert all(row["arm"] in done.stdout for row in card["arms"])
+    assert card["versions"]["configuration"] in done.stdout
+    assert card["versions"]["predictor"] in done.stdout
+    assert "verifier" in done.stdout
+
+
+def test_explain_takes_wishes() -> None:
+    """Caps, stakes and a policy change the card as they change the decision."""
+    options = ["--policy", "greedy", "--stakes", "5", "--deadline-s", "0.001", "--json", "--config", str(LOCAL)]
+    card = json.loads(run("explain", "hi", *options).stdout)
+    assert (card["versions"]["policy"], card["stakes"], card["deadline_s"]) == ("greedy", 5.0, 0.001)
+    assert any(row["excluded"] == "likely misses deadline_s" for row in card["arms"])
+
+
+MISTAKES = [
+    (["list", "spoons"], "Unknown kind 'spoons'. Known: strategies"),
+    (["explain", "hi", "--config", "nowhere.toml"], "No configuration file nowhere.toml"),
+    (["serve", "--config", "nowhere.toml"], "No configuration file nowhere.toml"),
+    (["explain", "hi", "--config", "config.toml", "--policy", "nobody"], "The model 'nobody' does not exist"),
+    (["explain", "hi", "--config", "wrong.toml"], "unknown key 'server.prot' (known: host"),
+    (["serve", "--config", "config.toml", "--port", "99999"], "Cannot listen on 127.0.0.1:99999"),
+    (["serve", "--config", "config.toml", "--host", "192.0.2.1"], "Cannot listen on 192.0.2.1"),
+    (["traces", "import", "nowhere.parquet", "--config", "config.toml"], "nowhere.parquet cannot be read"),
+    (["traces", "import", "config.toml", "--config", "config.toml"], "config.toml cannot be read as Parquet"),
+    (["promote", "--config", "config.toml"], "has no [registry]"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES, ids=lambda value: str(value)[:40])
+def test_a_mistake_ends_with_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+    """No stack, no usage page: one line that names what is wrong and what is known, and exit code 2."""
+    write_toml(tmp_path / "config.toml", tables(tmp_path))
+    write_toml(tmp_path / "wrong.toml", tables(tmp_path, server={"prot": 1}))
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("effortwise: ")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_told_to_stop_ends_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
+    """Either signal ends it with code 0, without a stack in the log, and with the process that it
+    started to follow the registry."""
+    registry = {"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"}
+    config = write_toml(tmp_path / "config.toml", tables(tmp_path, registry=registry))
+    with server_process(tmp_path, config) as server:
+        followers = children(server.process.pid)
+        assert len(followers) == 1
+        assert server.stop(number) == 0
+        assert "Traceback" not in server.log.read_text()
+        assert not any(Path(f"/proc/{pid}").exists() for pid in followers)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_port_that_is_taken_is_told_before_the_start(tmp_path: Path) -> None:
+    """The second service ends with one line, whatever its store."""
+    port = free_port()
+    first = write_toml(tmp_path / "first.toml", tables(tmp_path / "first", server={"port": port}))
+    second = write_toml(tmp_path / "second.toml", tables(tmp_path / "second", server={"port": port}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "effortwise", "serve", "--config", str(first)],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert f"http://127.0.0.1:{port}/v1" in process.stdout.readline()
+        time.sleep(0.5)
+        done = run("serve", "--config", str(second), folder=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_traces_go_out_and_come_back(tmp_path: Path) -> None:
+    """What a service recorded is exported with its outcomes, imported elsewhere as it was, twice
+    without a change."""
+    config = write_toml(tmp_path / "config.toml", tables(tmp_path))
+    with server_process(tmp_path, config) as server, server.client() as client:
+        for i in range(3):
+            messages = [{"role": "user", "content": f"question {i}"}]
+            reply = client.chat.completions.create(model="auto", messages=messages)
+            trace_id = reply.model_extra["effortwise"]["trace_id"]
+            outcome = {"trace_id": trace_id, "reward": i / 2}
+            client.post("/outcomes", body=outcome, cast_to=object)
+    assert run("traces", "export", "out.parquet", "--config", "config.toml", folder=tmp_path).stdout == (
+        "3 traces written to out.parquet\n"
+    )
+    exported = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert {(row["query"], row["score"]) for row in exported} == {(f"question {i}", i / 2) for i in range(3)}
+    other = tmp_path / "other"
+    write_toml(tmp_path / "other.toml", tables(other))
+    for _ in range(2):
+        done = run("traces", "import", "out.parquet", "--config", "other.toml", folder=tmp_path)
+        assert (done.returncode, done.stdout) == (0, "3 traces read from out.parquet\n")
+    assert count(other / "state" / "effortwise.db") == {"traces": 3, "outcomes": 3}
+    run("traces", "export", "again.parquet", "--config", "other.toml", folder=tmp_path)
+    again = parquet.read_table(tmp_path / "again.parquet")
+    assert essence(again) == essence(pa.Table.from_pylist(exported))
+
+
+def essence(table: pa.Table) -> list[tuple[object, ...]]:
+    names = ["query", "model", "strategy", "response", "score", "prompt_tokens", "completion_tokens", "cost_usd"]
+    return sorted(tuple(row[name] for name in names) for row in table.to_pylist())
+
+
+def count(path: Path) -> dict[str, int]:
+    connection = sqlite3.connect(path)
+    try:
+        query = "SELECT (SELECT COUNT(*) FROM traces), (SELECT COUNT(*) FROM outcomes)"
+        return dict(zip(("traces", "outcomes"), connection.execute(query).fetchone(), strict=True))
+    finally:
+        connection.close()
