@@ -178,7 +178,7 @@ def _add_health_endpoints(app: FastAPI, service: Service) -> None:
 def _caller_of(service: Service) -> Any:
     async def caller(request: Request) -> Allowance:
         header = request.headers.get("authorization")
-        return service.accounts.of_header(header.encode() if header else None)
+        return service.accounts.of_header(header.encode("latin-1") if header else None)
 
     return caller
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from router.allocator import Allocator
 from router.arm import Arm
@@ -39,6 +39,8 @@ from serving.recorder import Recorder
 from serving.request_checks import EFFORT_STAKES
 from serving.resilience import Resilient, Retries
 from serving.tracing import Answered, Attempt, Prompts, trace_of
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -112,10 +114,14 @@ class Execution:
             query.received_at, attempt.plan_values, query.conversation, query.unit,
         )  # fmt: skip
         try:
-            refused = await self.recorder.write(reservation)
+            refused = await _in_time(attempt, self.recorder.write(reservation))
         except asyncio.CancelledError:  # it may be committed all the same
             self._settle(attempt, "cancelled", None, "The caller left.")
             raise
+        except TimeoutError:  # likewise
+            late = _late(attempt)
+            self._settle(attempt, "failed", None, f"{type(late).__name__}: {late}")
+            raise late from None
         return refused.left_nano if isinstance(refused, Refused) else None
 
     def _cheaper(self, query: Query, plan: Plan, left_nano: int, allowance: Allowance) -> Plan:
@@ -130,7 +136,7 @@ class Execution:
 
     async def _carry_out(self, attempt: Attempt, listener: Listener) -> Answered:
         try:
-            answers = await self._in_time(attempt, listener)
+            answers = await _in_time(attempt, self._run(attempt, listener))
         except (TimeoutError, OutOfCompute, BackendError) as error:
             return self._partial(attempt, error)
         except asyncio.CancelledError:
@@ -143,20 +149,9 @@ class Execution:
         self._settle(attempt, status, answers, None)
         return Answered(attempt.plan, answers, status, attempt.meter.usage)
 
-    async def _in_time(self, attempt: Attempt, listener: Listener) -> list[Answer]:
-        seconds = attempt.plan.budget.seconds
-        if seconds is None:
-            return await self._run(attempt, listener)
-        async with asyncio.timeout(seconds - attempt.meter.elapsed_s):
-            return await self._run(attempt, listener)
-
     def _partial(self, attempt: Attempt, error: Exception) -> Answered:
         """The incumbents where every choice has one; else the error."""
-        told = error
-        if isinstance(error, TimeoutError):
-            told = DeadlineExceeded(
-                f"No answer stood within the deadline of {attempt.plan.budget.seconds} s."
-            )
+        told = _late(attempt) if isinstance(error, TimeoutError) else error
         incumbents = [run.incumbent for run in attempt.runs if run.incumbent is not None]
         if not incumbents or len(incumbents) < attempt.query.n:
             self._settle(attempt, "failed", None, f"{type(told).__name__}: {told}")
@@ -209,6 +204,19 @@ class Execution:
             if answer.verdict is not None and answer.verdict.ruling != "unknown":
                 source = f"verifier:{answer.verdict.source}"
                 self.recorder.post(Judge(Outcome(trace.id, answer.verdict.reward, source, str(i))))
+
+
+async def _in_time(attempt: Attempt, work: Awaitable[T]) -> T:
+    """``TimeoutError`` where the work is not done by the plan's deadline."""
+    seconds = attempt.plan.budget.seconds
+    if seconds is None:
+        return await work
+    async with asyncio.timeout(seconds - attempt.meter.elapsed_s):
+        return await work
+
+
+def _late(attempt: Attempt) -> DeadlineExceeded:
+    return DeadlineExceeded(f"No answer stood within the deadline of {attempt.plan.budget.seconds} s.")
 
 
 async def _answer(arm: Arm, run: Run) -> Answer:

@@ -33,7 +33,13 @@ PROMPT_USD, COMPLETION_USD = 100.0, 200.0
 def tables(folder: Path, rules: Sequence[Mapping[str, Any]] = (), **sections: Any) -> dict[str, Any]:
     """A configuration of two scripted models, as plain values; ``sections`` replace or add tables."""
     price = {"usd_per_million_prompt_tokens": PROMPT_USD, "usd_per_million_completion_tokens": COMPLETION_USD}
-    small = {"backend": "fake", **price, "max_completion_tokens": 50, "logprobs": True, "response_format": True}
+    small = {
+        "backend": "fake",
+        **price,
+        "max_completion_tokens": 50,
+        "logprobs": True,
+        "response_format": True,
+    }
     dear = {key: 10 * value for key, value in price.items()}
     return {
         "store": {"path": str(folder / "state" / "effortwise.db")},
@@ -54,6 +60,16 @@ def tables(folder: Path, rules: Sequence[Mapping[str, Any]] = (), **sections: An
         },
         **sections,
     }
+
+
+def ask(words: str, **fields: Any) -> dict[str, Any]:
+    """A request's body, or the arguments of the official client."""
+    return {"model": "auto", "messages": [{"role": "user", "content": words}], **fields}
+
+
+def wishing(words: str, model: str = "auto", **wishes: Any) -> dict[str, Any]:
+    """The official client's arguments with routing wishes."""
+    return ask(words, model=model, extra_body={"effortwise": wishes})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,12 @@ class Live:
         assert reply.status_code == 200, reply.text
         return dict(reply.json())
 
+    async def card(self, words: str = "hello", **fields: Any) -> dict[str, Any]:
+        """The decision card of a question."""
+        reply = await self.post("plan", ask(words, **fields))
+        assert reply.status_code == 200, reply.text
+        return dict(reply.json())
+
     async def ready(self) -> tuple[int, dict[str, Any]]:
         """Status and body of ``/readyz``."""
         reply = await self.http.get(self.url.removesuffix("/v1") + "/readyz")
@@ -106,8 +128,9 @@ class Live:
 
     def spent_and_reserved(self, account: str = "default") -> tuple[int, int]:
         """Over all windows of an account, nano-dollars."""
-        query = "SELECT COALESCE(SUM(spent_nano), 0), COALESCE(SUM(reserved_nano), 0) FROM balances WHERE account = ?"
-        return tuple(self.service.store._rows(query, (account,))[0])
+        query = "SELECT SUM(spent_nano), SUM(reserved_nano) FROM balances WHERE account = ?"
+        [(spent, reserved)] = self.service.store._rows(query, (account,))
+        return spent or 0, reserved or 0
 
 
 class _Server(uvicorn.Server):

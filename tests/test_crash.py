@@ -68,6 +68,9 @@ async def load_until_killed(server: ServerProcess) -> Seen:
     clients = [asyncio.ensure_future(load(server.url, number, seen)) for number in range(CLIENTS)]
     hanging = [asyncio.ensure_future(hang(server.url)) for _ in range(3)]
     await asyncio.sleep(LOAD_S)
+    async with asyncio.timeout(60):  # a busy machine needs longer to get under load
+        while len(seen.traces) <= 4 * CLIENTS:
+            await asyncio.sleep(0.1)
     server.process.send_signal(signal.SIGKILL)
     await asyncio.gather(*clients, *hanging)
     server.process.wait(timeout=10)

@@ -58,6 +58,16 @@ async def test_the_client_knows_a_wrong_key(live: Live) -> None:
     assert live.spent_and_reserved("rich") == (to_nano(trace["usage"]["cost_usd"]), 0)
 
 
+async def test_a_key_may_hold_any_letter(tmp_path: Path) -> None:
+    """A key is its bytes, for every endpoint."""
+    async with serving(tables(tmp_path, accounts=[account("a", "clé-é")])) as live:
+        headers = {"authorization": "Bearer clé-é".encode()}
+        for path in ("chat/completions", "plan"):
+            body = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
+            reply = await live.http.post(f"{live.url}/{path}", json=body, headers=headers)
+            assert reply.status_code == 200, path
+
+
 async def test_an_allowance_that_is_used_up_says_when_to_come_back(live: Live) -> None:
     """The poor account is refused with the seconds until its window turns; the rich one is served."""
     client = live.client(POOR)
@@ -81,7 +91,9 @@ async def test_what_does_not_fit_the_allowance_is_planned_cheaper(live: Live) ->
     plan = (await live.trace(reply.headers["x-effortwise-trace-id"], POOR))["plan"]
     assert (plan["propensity"], plan["propensities"]) == (None, None)
     assert "did not fit the account's allowance" in plan["override"]
-    card = (await live.post("plan", {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}, POOR)).json()
+    card = (
+        await live.post("plan", {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}, POOR)
+    ).json()
     assert "allowance" in {row["arm"]: row["excluded"] for row in card["arms"]}["large/direct"]
 
 

@@ -152,7 +152,9 @@ async def test_no_more_text_is_kept_than_wished(tmp_path: Path, prompts: str) ->
     verifier = {"type": "exact", "reference": "secret-reference"}
     async with serving(values) as live:
         ids = [
-            (await live.chat("secret-question", model=model, effortwise=wishes)).headers["x-effortwise-trace-id"]
+            (await live.chat("secret-question", model=model, effortwise=wishes)).headers[
+                "x-effortwise-trace-id"
+            ]
             for model in ("small", "small/self_consistency:direct@4", "small/best_of_n@4")
             for wishes in ({"verifier": verifier, "unit": "unit-1"},)
         ]

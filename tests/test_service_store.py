@@ -127,6 +127,18 @@ async def test_a_short_lock_is_only_a_short_wait(tmp_path: Path) -> None:
         assert (await waiting).status_code == 200
 
 
+async def test_a_deadline_holds_while_the_store_is_locked(tmp_path: Path) -> None:
+    """Waiting for the reservation is waiting, too: the caller hears in time, and nothing stays held."""
+    async with serving(tables(tmp_path)) as live:
+        with locked(live):
+            reply = await live.chat("hi", effortwise={"deadline_s": 0.2})
+            assert (reply.status_code, reply.json()["error"]["code"]) == (504, "deadline_exceeded")
+            assert reply.elapsed.total_seconds() < 1.0
+        [trace] = await live.traces(1)
+        assert (trace.status, trace.calls) == ("failed", ())
+        assert live.spent_and_reserved() == (0, 0)
+
+
 async def test_who_leaves_while_the_store_is_locked_leaves_no_reservation(tmp_path: Path) -> None:
     """The reservation may be committed after its caller went; it is settled all the same."""
     async with serving(tables(tmp_path)) as live:
@@ -177,7 +189,11 @@ def test_two_servers_on_one_store_are_one_too_many(tmp_path: Path) -> None:
     config = write_toml(tmp_path / "config.toml", tables(tmp_path))
     with server_process(tmp_path, config) as server:
         second = subprocess.run(
-            serve_command(config, free_port()), cwd=tmp_path, env=environment(), capture_output=True, text=True
+            serve_command(config, free_port()),
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
         )
         assert (second.returncode, second.stdout) == (2, "")
         assert second.stderr.startswith("effortwise: Another server uses the store")

@@ -168,7 +168,9 @@ async def test_a_bundle_that_does_not_fit_is_told_and_left(
             trace = await live.trace(reply.headers["x-effortwise-trace-id"])
             assert trace["plan"]["predictor"] == good, name
             assert (await live.ready())[0] == 200
-            assert any(words in record.message for record in caplog.records if record.levelno == logging.ERROR)
+            assert any(
+                words in record.message for record in caplog.records if record.levelno == logging.ERROR
+            )
         point(live, tmp_path / "good")
         async with asyncio.timeout(5):
             while (await live.ready())[1]["bundle_refused"]:

@@ -52,6 +52,7 @@ SCHEMA = pa.schema(
 """The interchange format's columns, and two that only our own traces have."""
 
 IMPORTED = "imported"
+_CONVERSATION = '[{"'
 _GROUP = 500
 _NAMESPACE = uuid.UUID("6f0c3c52-9f1e-5d0e-9d4b-3a6f3a7e2f10")
 
@@ -81,14 +82,14 @@ def export_traces(store: Store, path: Path) -> Exchanged:
 
 
 def _question(trace: Trace) -> str | None:
-    """The conversation's text, where it was kept; the last message alone where there is but one."""
+    """What was asked, where it was kept: a lone user's text as it is, all else as a conversation's JSON."""
     if not trace.prompt or not trace.prompt.startswith("{"):
         return None
     messages = json.loads(trace.prompt)["messages"]
-    if len(messages) == 1:
-        content = messages[0].get("content")
-        return content if isinstance(content, str) else json.dumps(content)
-    return json.dumps(messages)
+    content = messages[0].get("content") if len(messages) == 1 else None
+    if not isinstance(content, str) or messages[0].get("role") != "user":
+        return json.dumps(messages)
+    return json.dumps(messages) if content.startswith(_CONVERSATION) else content
 
 
 def _exported(trace: Trace, question: str, outcome: Outcome | None) -> dict[str, Any]:
@@ -118,22 +119,31 @@ def import_traces(store: Store, path: Path, dataset: str | None = None) -> Excha
     """Read a file of the interchange form into the store, each row a trace of the account
     ``imported`` with its score as an outcome. Ids follow from the rows, so a repeat changes nothing.
     Times are unknown: the file's own ``created_at`` if it has one, else now."""
-    counts, left_out = 0, Counter[str]()
+    left_out: Counter[str] = Counter()
+    seen: set[str] = set()
     group: list[Operation] = []
     for row in map(_without_nan, read_rows([path])):
-        if reason := _unusable(row, dataset):
+        if reason := _unusable(row, dataset) or _repeated(row, seen):
             left_out[reason] += 1
             continue
         group += _operations(row)
-        counts += 1
         if len(group) >= _GROUP:
             store.apply(group)
             group = []
     if group:
         store.apply(group)
-    if not counts:
+    if not seen:
         raise StoreError(f"{path} holds no row to import{f' of the dataset {dataset!r}' if dataset else ''}.")
-    return Exchanged(counts, left_out)
+    return Exchanged(len(seen), left_out)
+
+
+def _repeated(row: Mapping[str, Any], seen: set[str]) -> str | None:
+    """Draws are told apart by their ``sample_index``. A row that is new counts as seen from now on."""
+    trace_id = _trace_id(row)
+    if trace_id in seen:
+        return "it repeats an earlier row (of the same sample_index)"
+    seen.add(trace_id)
+    return None
 
 
 def _unusable(row: Mapping[str, Any], dataset: str | None) -> str | None:
@@ -148,9 +158,7 @@ def _unusable(row: Mapping[str, Any], dataset: str | None) -> str | None:
 
 def _without_nan(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """Some writers put NaN where nothing is known."""
-    return {
-        name: None if isinstance(value, float) and isnan(value) else value for name, value in row.items()
-    }
+    return {name: None if isinstance(value, float) and isnan(value) else value for name, value in row.items()}
 
 
 def _operations(row: Mapping[str, Any]) -> Iterator[Operation]:
@@ -172,7 +180,7 @@ def _imported(row: Mapping[str, Any]) -> Trace:
         str(row["model"]), "candidate", str(row["strategy"]), "ok", usage, 0.0, row.get("response")
     )
     return Trace(
-        id=str(uuid.uuid5(_NAMESPACE, repr(_identity(row)))),
+        id=_trace_id(row),
         created_at=row.get("created_at") or time.time(),
         account=IMPORTED,
         window=IMPORTED,
@@ -196,18 +204,22 @@ def _imported(row: Mapping[str, Any]) -> Trace:
     )
 
 
-def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _trace_id(row: Mapping[str, Any]) -> str:
     names = ("dataset", "query_id", "query", "model", "strategy", "sample_index")
-    return tuple(row.get(name) for name in names)
+    return str(uuid.uuid5(_NAMESPACE, repr(tuple(row.get(name) for name in names))))
 
 
 def _messages(question: str) -> Sequence[Mapping[str, Any]]:
     """The conversation behind an exported question: several messages travel as their JSON."""
-    if question.startswith('[{"'):
+    if question.startswith(_CONVERSATION):
         try:
             messages = json.loads(question)
         except ValueError:
             messages = None
-        if isinstance(messages, list) and all(isinstance(message, dict) for message in messages):
+        if isinstance(messages, list) and all(_is_message(message) for message in messages):
             return messages
     return [{"role": "user", "content": question}]
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, dict) and "role" in value

@@ -37,12 +37,14 @@ REQUIRED = (
 @dataclass(frozen=True, slots=True)
 class RecordedTable:
     """The questions of a table and their recorded draws. keys: query id -> question key; families:
-    query id -> the task family, where the table has it."""
+    query id -> the task family, where the table has it. timed: whether every draw has its latency;
+    else replays tell nothing of time."""
 
     queries: Sequence[Query]
     recording: Recording
     keys: Mapping[str, str]
     families: Mapping[str, str]
+    timed: bool = True
 
 
 def read_recorded(path: Path) -> RecordedTable:
@@ -65,7 +67,8 @@ def read_recorded(path: Path) -> RecordedTable:
     ]
     keys = {row["query_id"]: row.get("question_key") or row["query_id"] for row in rows}
     families = {row["query_id"]: row.get("family") or "" for row in rows}
-    return RecordedTable(list(queries.values()), Recording.of(draws), keys, families)
+    timed = all(row.get("latency_s") is not None for row in rows)
+    return RecordedTable(list(queries.values()), Recording.of(draws), keys, families, timed)
 
 
 def replayed_rounds(table: RecordedTable, menu: Menu, bundle: Bundle, price: Price, shifts: int) -> Rounds:
@@ -81,7 +84,7 @@ def replayed_rounds(table: RecordedTable, menu: Menu, bundle: Bundle, price: Pri
             replayed.score,
             table.keys[replayed.query_id],
             cost_usd=replayed.usage.cost_usd,
-            latency_s=replayed.latency_s,
+            latency_s=replayed.latency_s if table.timed else None,
             candidates=replayed.candidates,
         )
         for shift in range(shifts)

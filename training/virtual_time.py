@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from math import inf, nextafter, ulp
 from typing import Any
+
+_LOOP_TOLERANCE_S = 1e-9
+"""A loop runs what is due this soon. Where a float's step is wider than that, a clock that stood exactly on a
+deadline would stand there for ever, so it goes one step past."""
 
 
 class _Jumping(selectors.DefaultSelector):
@@ -16,7 +21,8 @@ class _Jumping(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
             return super().select()
-        self.now += max(timeout, 0.0)
+        then = self.now + max(timeout, 0.0)
+        self.now = then if ulp(then) < _LOOP_TOLERANCE_S else nextafter(then, inf)
         return super().select(0)
 
 

@@ -18,6 +18,9 @@ from serving.decision_card import card_values
 from serving.service import bundles_folder, first_bundle
 
 
+_WIDTH = 140
+
+
 def explain(
     config: Path,
     text: str,
@@ -46,9 +49,9 @@ def _print(values: dict[str, Any]) -> None:
     table = Table(
         title=f"{values['arm']}  (policy {values['versions']['policy']}, stakes {values['stakes']:g})"
     )
-    table.add_column("arm")
+    table.add_column("arm", no_wrap=True)
     for name in ("P(success)", "USD per 1,000", "seconds", "utility", "propensity"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("excluded")
     for row in values["arms"]:
         table.add_row(
@@ -60,7 +63,7 @@ def _print(values: dict[str, Any]) -> None:
             f"{row['propensity']:.3f}",
             row["excluded"] or "",
         )
-    console = Console()
+    console = Console(width=max(Console().width, _WIDTH))
     console.print(table)
     price, versions = values["price"], values["versions"]
     console.print(
