@@ -28,6 +28,7 @@ from router.predictors import PredictorState
 from router.price import Price
 from router.query import Query, Wishes
 from router.run import Run
+from router.stores import Reserve, Settle
 from router.strategies import Strategy
 from router.strategies.best_of_n import BestOfN
 from router.strategies.cascade import Cascade, Stage
@@ -46,6 +47,8 @@ SMALL = ModelCard("small", Tariff(0.1, 0.4), 64, 4096, tools=True, logprobs=True
 LARGE = ModelCard("large", Tariff(1.0, 4.0), 128, 8192)
 CARDS: Mapping[str, ModelCard] = {card.name: card for card in (SMALL, LARGE)}
 QUESTION = "What is 2 + 3? Answer with the number only."
+WINDOW = "month:2023-11"
+ALLOWANCE = 100
 RIGHT = {"type": "exact", "reference": "5"}
 
 
@@ -275,3 +278,17 @@ def trace_of(trace_id: str, cost_nano: int = 0, **more: Any) -> Trace:
         ),
     }
     return Trace(**{**fields, **more})
+
+
+def reserve(trace_id: str, amount: int, allowance: int | None = ALLOWANCE, **more: Any) -> Reserve:
+    """A reservation of team-a's."""
+    fields = {"account": "team-a", "window": WINDOW, **more}
+    plan = {"arm": "small/direct", "policy": "auto", "predictor": "v1", "propensity": 0.5}
+    return Reserve(
+        trace_id, fields["account"], fields["window"], amount, allowance, 1_700_000_000.0, plan, "c1", "u1"
+    )
+
+
+def settle(trace_id: str, cost: int = 0, **more: Any) -> Settle:
+    """A settlement of team-a's."""
+    return Settle(trace_of(trace_id, cost, **more))

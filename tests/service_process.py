@@ -116,6 +116,13 @@ class Live:
         reply = await self.http.get(self.url.removesuffix("/v1") + "/readyz")
         return reply.status_code, reply.json()
 
+    async def under_way(self, count: int = 1) -> list[str]:
+        """The ids of what is being answered, once so many reservations are committed."""
+        async with asyncio.timeout(5):
+            while len(rows := self.service.store._rows("SELECT trace_id FROM reservations", ())) < count:
+                await asyncio.sleep(0.005)
+        return [trace_id for (trace_id,) in rows]
+
     async def traces(self, count: int, within_s: float = 5.0) -> list[Trace]:
         """The store's traces, once there are so many and nothing is under way."""
         deadline = time.monotonic() + within_s

@@ -86,8 +86,9 @@ def judging(ratings: dict[str, str]) -> Upstream:
 def test_a_judge_rates_all_and_the_best_wins() -> None:
     """With a judge all n are drawn at once, each is rated once, and the highest rating is kept."""
     upstream = judging({"one": "2", "two": "9/10", "three": "I say 10", "four": "no idea"})
-    answer, _, _ = picked(BestOfN("small", 4, judge="large"), upstream, None)
+    answer, _, seconds = picked(BestOfN("small", 4, judge="large"), upstream, None)
     assert answer.candidate.text == "three"
+    assert seconds == pytest.approx(1.0 + 4 * 0.25)  # the draws side by side, then a rating each
     assert answer.verdict is not None
     assert (answer.verdict.source, answer.verdict.reward, answer.verdict.sound) == ("judge", 1.0, False)
     judged = [call for call in upstream.seen if call.purpose == "judge"]

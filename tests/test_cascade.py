@@ -64,6 +64,15 @@ def test_it_escalates_exactly_where_that_is_worth_it(
     assert run.steps[0].decision == ("escalate" if len(upstream.seen) == 2 else "stop")
 
 
+@pytest.mark.parametrize(("accept_at", "calls"), [(0.95, 1), (0.97, 2)])
+def test_an_answer_that_is_sure_enough_is_accepted(accept_at: float, calls: int) -> None:
+    """Even where the next stage would cost nothing and gain a little."""
+    upstream = by_model(small=Said("5"), large=Said("5"))
+    prospects = {SMALL: Prospect(0.96, 0.0), LARGE: Prospect(0.99, 0.0)}
+    cascaded(Cascade(CASCADE.stages, accept_at), upstream, prospects)
+    assert len(upstream.seen) == calls
+
+
 def test_the_most_probable_answer_wins_not_the_last() -> None:
     """A later stage that gives no readable answer does not displace an earlier one that did."""
     upstream = by_model(small=Said("5"), large=Said("I would rather not say."))

@@ -8,12 +8,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
 from service_process import ROOT, environment, free_port, server_process, serving, tables, write_toml
 
+from effortwise.cli import main
 from effortwise.commands.catalogue import KINDS
 
 COMMANDS = ["serve", "demo", "train", "promote", "rollback", "explain", "traces", "list", "record-pool"]
@@ -33,6 +35,28 @@ def run(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str
         check=False,
         timeout=60,
     )
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """One command in this process, which has loaded everything already, in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["effortwise", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(list(arguments), code, said.out, said.err)
+
+    return run_here
 
 
 def test_help_is_fast() -> None:
@@ -61,32 +85,32 @@ def test_help_is_fast() -> None:
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "traces import", "traces export"])
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_explains_itself(here: Run, command: str) -> None:
     """``--help`` of each ends well and says more than its usage."""
-    done = run(*command.split(), "--help")
+    done = here(*command.split(), "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Usage:" in done.stdout
     assert len(done.stdout.splitlines()) > 5
 
 
-def test_list_names_all_that_is_registered() -> None:
+def test_list_names_all_that_is_registered(here: Run) -> None:
     """Every name of every registry has its line; --json is the same for machines."""
-    found = json.loads(run("list", "--json").stdout)
+    found = json.loads(here("list", "--json").stdout)
     assert {kind: list(lines) for kind, lines in found.items()} == {
         kind: registry.names() for kind, registry in KINDS.items()
     }
     assert all(line for lines in found.values() for line in lines.values())
-    shown = run("list").stdout
+    shown = here("list").stdout
     assert all(f"  {name}" in shown for lines in found.values() for name in lines)
-    one = json.loads(run("list", "policies", "--json").stdout)
+    one = json.loads(here("list", "policies", "--json").stdout)
     assert one == {"policies": found["policies"]}
 
 
-def test_explain_prints_the_decision_card() -> None:
+def test_explain_prints_the_decision_card(here: Run) -> None:
     """On the shipped configuration: every arm with its estimate, and the versions behind them."""
     done = run("explain", "What is 2 + 2?", "--config", str(LOCAL))
     assert done.returncode == 0, done.stderr
-    card = json.loads(run("explain", "What is 2 + 2?", "--config", str(LOCAL), "--json").stdout)
+    card = json.loads(here("explain", "What is 2 + 2?", "--config", str(LOCAL), "--json").stdout)
     assert sum(row["propensity"] for row in card["arms"]) == pytest.approx(1)
     assert {row["arm"] for row in card["arms"]} >= {"smollm2/direct", "smollm2/best_of_n@4"}
     assert all(row["arm"] in done.stdout for row in card["arms"])
@@ -95,7 +119,7 @@ def test_explain_prints_the_decision_card() -> None:
     assert "verifier" in done.stdout
 
 
-def test_explain_takes_wishes() -> None:
+def test_explain_takes_wishes(here: Run) -> None:
     """Caps, stakes and a policy change the card as they change the decision."""
     options = [
         "--policy",
@@ -108,7 +132,7 @@ def test_explain_takes_wishes() -> None:
         "--config",
         str(LOCAL),
     ]
-    card = json.loads(run("explain", "hi", *options).stdout)
+    card = json.loads(here("explain", "hi", *options).stdout)
     assert (card["versions"]["policy"], card["stakes"], card["deadline_s"]) == ("greedy", 5.0, 0.001)
     assert any(row["excluded"] == "likely misses deadline_s" for row in card["arms"])
 
@@ -116,7 +140,6 @@ def test_explain_takes_wishes() -> None:
 MISTAKES = [
     (["list", "spoons"], "Unknown kind 'spoons'. Known: strategies"),
     (["explain", "hi", "--config", "nowhere.toml"], "No configuration file nowhere.toml"),
-    (["serve", "--config", "nowhere.toml"], "No configuration file nowhere.toml"),
     (["explain", "hi", "--config", "config.toml", "--policy", "nobody"], "The model 'nobody' does not exist"),
     (["explain", "hi", "--config", "wrong.toml"], "unknown key 'server.prot' (known: host"),
     (["serve", "--config", "config.toml", "--port", "99999"], "Cannot listen on 127.0.0.1:99999"),
@@ -127,11 +150,11 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "words"), MISTAKES, ids=lambda value: str(value)[:40])
-def test_a_mistake_ends_with_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_a_mistake_ends_with_one_line(tmp_path: Path, here: Run, arguments: list[str], words: str) -> None:
     """No stack, no usage page: one line that names what is wrong and what is known, and exit code 2."""
     write_toml(tmp_path / "config.toml", tables(tmp_path))
     write_toml(tmp_path / "wrong.toml", tables(tmp_path, server={"prot": 1}))
-    done = run(*arguments, folder=tmp_path)
+    done = run(*arguments, folder=tmp_path) if arguments[0] == "serve" else here(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("effortwise: ")
     assert words in done.stderr

@@ -245,8 +245,17 @@ def test_no_file_tells_of_the_machine_it_was_written_on() -> None:
 
 
 RECIPES = [block for block in blocks([ROOT / "CONTRIBUTING.md"], "python") if block.target]
-NAMES = ("tie_break", "cheapest", "urgency", "contains", "cautious", "head_count", "plan_first")
-SUITES = ("strategies", "policies", "features", "verifiers", "predictors", "confidence", "templates")
+NAMES = ("tie_break", "cheapest", "urgency", "contains", "cautious", "head_count", "counted", "plan_first")
+SUITES = (
+    "strategies",
+    "policies",
+    "features",
+    "verifiers",
+    "predictors",
+    "confidence",
+    "stores",
+    "templates",
+)
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,14 @@ def test_an_arm_without_probability_is_never_drawn(mass: np.ndarray, query_id: s
     assert mass[draw(mass / mass.sum(), query_id)] > 0
 
 
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1 - 2**-53])
+def test_not_even_at_a_boundary(monkeypatch: pytest.MonkeyPatch, chance: float) -> None:
+    """A number that falls exactly on the edge of an arm belongs to one that has probability."""
+    monkeypatch.setattr("router.draw.uniform", lambda salt, key: chance)
+    mass = np.array([0.0, 0.5, 0.0, 0.5, 0.0])
+    assert draw(mass, "query") == (1 if chance < 0.5 else 3)
+
+
 @given(weights, st.text(max_size=20))
 def test_the_same_query_draws_the_same_arm(mass: np.ndarray, query_id: str) -> None:
     """A draw is a pure function of distribution and query id."""

@@ -144,11 +144,12 @@ def test_epsilon_greedy_shares_epsilon_among_the_top() -> None:
     assert mass.tolist() == pytest.approx([0.0, 0.9, 0.1])
 
 
-def test_thompson_matches_the_probability_of_being_best() -> None:
+@pytest.mark.parametrize("stakes", [1.0, 3.0])
+def test_thompson_matches_the_probability_of_being_best(stakes: float) -> None:
     """Of two arms with q ~ Normal(q_a, s), P(a is best) = Phi((q_1 - q_2) / (s sqrt 2)); the share of m
-    fixed draws is within four standard errors of it."""
+    fixed draws is within four standard errors of it. Stakes multiply the doubt like the quality."""
     draws, sd = 20_000, 0.1
-    choice = three((0.5, 0.4, 0.0), sd=sd, feasible=(True, True, False))
+    choice = three((0.5, 0.4, 0.0), sd=sd, feasible=(True, True, False), stakes=stakes)
     expected = 0.5 * (1 + erf(0.1 / (2 * sd)))
     mass = Thompson(draws=draws).distribution(choice)
     assert mass[0] == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / draws))

@@ -141,9 +141,8 @@ async def test_anothers_trace_is_no_trace(live: Live) -> None:
     done = reply.headers["x-effortwise-trace-id"]
     await live.trace(done, RICH)
     under_way = asyncio.ensure_future(live.chat("slow", RICH))
-    while not (ids := list(live.service.execution.in_flight)):
-        await asyncio.sleep(0.005)
-    for trace_id in (done, ids[0], "00000000-0000-7000-8000-000000000000"):
+    [open_id] = await live.under_way()
+    for trace_id in (done, open_id, "00000000-0000-7000-8000-000000000000"):
         unknown = await live.http.get(
             f"{live.url}/traces/{trace_id}", headers={"authorization": f"Bearer {POOR}"}
         )

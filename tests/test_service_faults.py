@@ -203,8 +203,7 @@ async def test_hanging_up_cancels_every_call_in_flight(live: Live) -> None:
     """Parallel draws of one strategy end together."""
     asked = [{"role": "user", "content": "slow"}]
     connection = await connect(live, model="small/self_consistency:direct@4", messages=asked)
-    while not live.service.execution.in_flight:
-        await asyncio.sleep(0.005)
+    await live.under_way()
     await asyncio.sleep(0.1)
     await hang_up(connection)
     [trace] = await live.traces(1, within_s=0.5)
@@ -223,8 +222,7 @@ async def test_a_service_told_to_stop_records_whom_it_cuts_off(tmp_path: Path, a
     values = tables(tmp_path, [{"match": "hi", "reply": "a b c", "latency_s": 30.0}])
     async with serving(values, grace_s=1) as live:
         connection = await connect(live, **asked)
-        while not live.service.execution.in_flight:
-            await asyncio.sleep(0.005)
+        await live.under_way()
         await asyncio.sleep(0.1)
     connection[1].close()
     async with serving(values) as live:

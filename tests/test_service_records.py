@@ -27,12 +27,6 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
         yield live
 
 
-async def under_way(live: Live) -> str:
-    while not live.service.execution.in_flight:
-        await asyncio.sleep(0.005)
-    return next(iter(live.service.execution.in_flight))
-
-
 async def test_a_trace_holds_who_asked_what_and_why_it_went_so(live: Live) -> None:
     """Account, conversation, unit, wishes, prompt, answer, versions: all are there."""
     wishes = {"unit": "u1", "conversation": "c1", "stakes": 2.0}
@@ -115,7 +109,7 @@ async def test_wrong_outcomes_are_refused_by_field(live: Live, body: Any, param:
 async def test_an_outcome_may_come_before_its_answer(live: Live) -> None:
     """A trace that is still being answered can be judged; the outcome waits for it."""
     answering = asyncio.ensure_future(live.chat("slow"))
-    trace_id = await under_way(live)
+    [trace_id] = await live.under_way()
     assert (await live.http.get(f"{live.url}/traces/{trace_id}")).status_code == 404
     reply = await live.post("outcomes", {"trace_id": trace_id, "reward": 0.5})
     assert reply.status_code == 200
@@ -126,7 +120,7 @@ async def test_an_outcome_may_come_before_its_answer(live: Live) -> None:
 async def test_an_outcome_may_come_while_its_trace_is_in_the_queue(live: Live) -> None:
     """While another holds the store, an answered trace is known; both are written when it lets go."""
     answering = asyncio.ensure_future(live.chat("slow"))
-    await under_way(live)
+    await live.under_way()
     other = sqlite3.connect(live.service.configuration.store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     trace_id = (await answering).headers["x-effortwise-trace-id"]

@@ -82,9 +82,7 @@ async def test_a_store_that_cannot_write(live: Live, fault: Fault, why: str) -> 
     answered and kept, and all is well again by itself."""
     await filled(live)
     under_way = [asyncio.ensure_future(live.chat("slow " + "x" * 20_000)) for _ in range(3)]
-    while len(live.service.execution.in_flight) < 3:
-        await asyncio.sleep(0.005)
-    await asyncio.sleep(0.1)
+    await live.under_way(3)
     with fault(live):
         answers = await asyncio.gather(*under_way)
         assert [answer.status_code for answer in answers] == [200] * 3
@@ -174,9 +172,7 @@ async def test_a_trace_that_cannot_be_written_yet_is_not_denied(
     """Reading it meanwhile is a 503, not a 404 that says it never was."""
     monkeypatch.setattr("serving.app._COMMIT_WITHIN_S", 0.3)
     answering = asyncio.ensure_future(live.chat("slow"))
-    while not live.service.execution.in_flight:
-        await asyncio.sleep(0.005)
-    await asyncio.sleep(0.05)
+    await live.under_way()
     with locked(live):
         trace_id = (await answering).headers["x-effortwise-trace-id"]
         reply = await live.http.get(f"{live.url}/traces/{trace_id}")
