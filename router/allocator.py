@@ -133,6 +133,7 @@ class Allocator:
             query, estimate, has_verifier=query.wishes.verifier is not None, spendable_nano=spendable_nano
         )
         choice = Choice(self.menu, estimate, feasible.mask, self.price, query.wishes.stakes)
+        choice = choice.at(getattr(policy, "price_per_usd", None))  # a policy's own price is the plan's
         distribution = policy.distribution(choice)
         position = draw(distribution, query.id)
         arm = self.menu.arms[position]
@@ -140,7 +141,7 @@ class Allocator:
             query.id,
             arm,
             plan_budget(query, arm),
-            self.price,
+            choice.price,
             query.wishes.stakes,
             self._versions(name, bundle),
             estimate,

@@ -22,6 +22,8 @@ class Wishes:
     """What a caller asks of the decision; ``None`` means no wish.
 
     max_cost_usd: hard cap on this answer, USD. deadline_s: hard limit on its wall time, seconds.
+    max_calls, max_total_tokens: hard caps on its upstream calls, and on their prompt and completion
+    tokens together.
     min_quality: leave out arms whose P(success) is below. stakes: what a right answer is worth, in
     quality units (1 = an ordinary query). verifier: a verifier specification, e.g.
     ``{"type": "regex", "pattern": "..."}``.
@@ -32,12 +34,14 @@ class Wishes:
     min_quality: float | None = None
     stakes: float = 1.0
     verifier: Mapping[str, Any] | None = None
+    max_calls: int | None = None
+    max_total_tokens: int | None = None
 
     @property
     def budget(self) -> Budget:
         """The caps that these wishes put on any plan."""
         cost = None if self.max_cost_usd is None else to_nano(self.max_cost_usd)
-        return Budget(cost_nano=cost, seconds=self.deadline_s)
+        return Budget(self.max_calls, self.max_total_tokens, cost, self.deadline_s)
 
 
 @dataclass(frozen=True, slots=True)

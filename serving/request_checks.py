@@ -271,6 +271,8 @@ FIELDS: Mapping[str, Check] = {
 WISHES: Mapping[str, Check] = {
     "max_cost_usd": number(0),
     "deadline_s": number(above=0),
+    "max_calls": number(1, whole=True),
+    "max_total_tokens": number(1, whole=True),
     "min_quality": number(0, 1),
     "stakes": number(above=0),
     "verifier": verifier,

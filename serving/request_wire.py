@@ -18,7 +18,9 @@ _APART = frozenset(
 )
 """Fields that do not go into ``Query.parameters``."""
 
-_WISH_NAMES = ("max_cost_usd", "deadline_s", "min_quality", "stakes", "verifier")
+_WISH_NAMES = (
+    "max_cost_usd", "deadline_s", "max_calls", "max_total_tokens", "min_quality", "stakes", "verifier",
+)  # fmt: skip
 
 _NEEDS = (
     ("stream_options", "stream", "is only allowed when 'stream' is enabled"),

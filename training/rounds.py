@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from router.answers import extract_answer
 from router.call import Completion
 from router.candidate import Candidate
 from router.menu import Menu
@@ -142,7 +143,7 @@ def _round(trace: Trace, outcome: Outcome, menu: Menu) -> Round:
         trace.created_at,
         Price(trace.plan.get("price_per_usd") or 0.0, trace.plan.get("price_per_s") or 0.0),
         trace.plan.get("stakes") or 1.0,
-        _candidates(trace),
+        _candidates(trace, query),
     )
 
 
@@ -156,9 +157,15 @@ def _odds(plan: Mapping[str, Any], menu: Menu) -> tuple[float | None, tuple[floa
     return propensity, tuple(propensities)
 
 
-def _candidates(trace: Trace) -> tuple[Candidate, ...]:
+def _candidates(trace: Trace, query: Query) -> tuple[Candidate, ...]:
+    """What was drawn on the way, with the answers extracted as the service extracts them."""
     return tuple(
-        recorded_candidate(call.response, call.extracted, call.template, call.usage.completion_tokens)
+        recorded_candidate(
+            call.response,
+            call.extracted or extract_answer(query, call.response),
+            call.template,
+            call.usage.completion_tokens,
+        )
         for call in trace.calls
         if call.purpose == "candidate" and call.status == "ok" and call.response is not None
     )

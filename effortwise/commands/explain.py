@@ -17,7 +17,6 @@ from serving.bundles import POINTER
 from serving.decision_card import card_values
 from serving.service import bundles_folder, first_bundle
 
-
 _WIDTH = 140
 
 

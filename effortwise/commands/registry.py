@@ -11,7 +11,6 @@ from pathlib import Path
 
 from effortwise.commands.train import configured_registry
 from router.configuration import load_configuration
-from router.errors import EffortwiseError
 from serving.bundles import POINTER
 from serving.service import bundles_folder
 from training.registry import BundleRegistry
@@ -53,7 +52,7 @@ def follow(config: Path) -> None:
 def _fetch(registry: BundleRegistry, alias: str, folder: Path) -> None:
     try:
         fetched = registry.fetch(alias, folder)
-    except EffortwiseError as error:
+    except Exception as error:  # whatever fails there, following goes on
         _log.warning("the registry cannot be read, the service keeps its bundle: %s", error)
         return
     if fetched is not None:

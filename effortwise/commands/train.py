@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from effortwise.commands.traces import open_store
-from router.bundle import cold_bundle
+from router.bundle import Bundle, cold_bundle
 from router.configuration import Configuration, load_configuration
 from router.configured import configured_menu, feature_options
 from router.errors import ConfigurationError
@@ -32,7 +32,7 @@ def train(
     """Learn from the store, a table of traces, or a table of recorded draws that every arm replays."""
     configuration = load_configuration(config)
     menu = configured_menu(configuration)
-    rounds = _rounds(configuration, menu, traces, replay)
+    rounds = _rounds(configuration, menu, traces, replay, kind, seed)
     _say_rounds(rounds)
     extractor = Extractor.of(configuration.decision.features, feature_options(configuration))
     trained = train_bundle(rounds.rounds, menu, extractor, kind, seed)
@@ -43,19 +43,38 @@ def train(
         _register(configuration, trained)
 
 
-def _rounds(configuration: Configuration, menu: Menu, traces: Path | None, replay: Path | None) -> Rounds:
+def _rounds(
+    configuration: Configuration,
+    menu: Menu,
+    traces: Path | None,
+    replay: Path | None,
+    kind: str,
+    seed: int,
+) -> Rounds:
     if traces is not None and replay is not None:
         raise ConfigurationError("Give --traces or --replay, not both.")
     if traces is not None:
         return rounds_from_parquet([traces], menu)
     if replay is not None:
-        price = Price(configuration.decision.price_per_usd)
-        return replayed_rounds(read_recorded(replay), menu, cold_bundle(menu), price, SHIFTS)
+        return _replayed(configuration, menu, replay, kind, seed)
     store = open_store(configuration)
     try:
         return rounds_from_traces(store.traces(), store.outcomes(), menu)
     finally:
         store.close()
+
+
+def _replayed(configuration: Configuration, menu: Menu, replay: Path, kind: str, seed: int) -> Rounds:
+    """Replayed twice: a cascade goes on or stops by what the predictor says, so what it will do in
+    service shows only with a learnt one."""
+    table = read_recorded(replay)
+    price = Price(configuration.decision.price_per_usd)
+    cold = cold_bundle(menu, configuration.decision.features, feature_options(configuration))
+    first = train_bundle(
+        replayed_rounds(table, menu, cold, price, SHIFTS).rounds, menu, cold.extractor, kind, seed
+    )
+    learnt = Bundle(cold.extractor, first.difficulty, first.confidence, "first pass")
+    return replayed_rounds(table, menu, learnt, price, SHIFTS)
 
 
 def _say_rounds(rounds: Rounds) -> None:
