@@ -30,6 +30,7 @@ from router.call import Call, Completion
 from router.errors import ConfigurationError
 from router.tariff import Tariff, to_usd
 from router.templates import TEMPLATES, render
+from training.interchange import INTERCHANGE
 
 Row: TypeAlias = dict[str, Any]
 
@@ -40,30 +41,7 @@ MAX_CALLS_IN_FLIGHT = 4
 MAX_ANSWER_CHARACTERS = 300
 
 SCHEMA = pa.schema(
-    [
-        ("dataset", pa.string()),
-        ("domain", pa.string()),
-        ("query_id", pa.string()),
-        ("query", pa.string()),
-        ("reference", pa.string()),
-        ("model", pa.string()),
-        ("strategy", pa.string()),
-        ("sample_index", pa.int32()),
-        ("answer", pa.string()),
-        ("response", pa.string()),
-        ("prompt_tokens", pa.int32()),
-        ("completion_tokens", pa.int32()),
-        ("token_source", pa.string()),
-        ("cost_usd", pa.float64()),
-        ("latency_s", pa.float64()),
-        ("score", pa.float64()),
-        ("confidence", pa.float64()),
-        ("split", pa.string()),
-        ("question_key", pa.string()),
-        ("family", pa.string()),
-        ("difficulty", pa.int32()),
-        ("verifier", pa.string()),
-    ]
+    [*INTERCHANGE, ("family", pa.string()), ("difficulty", pa.int32()), ("verifier", pa.string())]
 )
 """The interchange format's columns, then ours: family, difficulty, and verifier, the JSON text of the
 live verifier's specification. ``strategy`` is the prompt template of one draw; ``latency_s`` is the

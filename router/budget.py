@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TypeVar
 
 from router.errors import InvalidQuery
 from router.usage import Usage
 
 N = TypeVar("N", int, float)
+
+_NAMES = ("calls", "tokens", "cost_nano", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,10 @@ class Budget:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            cap = getattr(self, item.name)
+        caps = self.calls, self.tokens, self.cost_nano, self.seconds
+        for name, cap in zip(_NAMES, caps, strict=True):
             if cap is not None and not cap >= 0:
-                raise InvalidQuery(f"A budget's {item.name} must be 0 or more, not {cap}.", item.name)
+                raise InvalidQuery(f"A budget's {name} must be 0 or more, not {cap}.", name)
 
     def tightest(self, other: Budget) -> Budget:
         """The smaller cap of each quantity."""

@@ -121,6 +121,15 @@ def test_an_arm_that_decides_on_its_way_has_the_estimate_it_needs() -> None:
     assert not allocator.prospects(allocator.plan(ask(target="large")))
 
 
+def test_a_policys_own_price_is_the_plans() -> None:
+    """What a policy pays by stands on its plan and rules what is worth it while answering."""
+    policies = {**POLICIES, "thrift": Greedy(price_per_usd=400.0)}
+    allocator = allocator_of(MENU, SAYS, policies)
+    thrift, best = (allocator.plan(ask(target=name)) for name in ("thrift", "best"))
+    assert thrift.price.per_usd == 400.0 != best.price.per_usd
+    assert thrift.price.utility(SAYS, 1.0)[MENU.position[thrift.arm.id]] >= 0.2 - 400 * 0.001
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     """Policies, models and arms alike may be named."""
     allocator = allocator_of(MENU, SAYS, POLICIES)

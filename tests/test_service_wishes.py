@@ -51,6 +51,18 @@ async def test_a_cost_cap_ends_an_arm_early_with_what_stands(live: Live) -> None
     assert "max_cost_usd" in {row["arm"]: row["excluded"] for row in rows}["large/direct"]
 
 
+async def test_call_and_token_caps_end_an_arm_early_with_what_stands(live: Live) -> None:
+    """A request may cap the calls and the tokens of its plan; the draws that fit are voted on."""
+    for cap in ({"max_calls": 2}, {"max_total_tokens": 150}):
+        answer = await live.client().chat.completions.create(
+            **wishing("guess", "small/self_consistency:direct@4", **cap), max_tokens=5
+        )
+        assert answer.model_extra["effortwise"]["status"] == "partial"
+        trace = await live.trace(answer.model_extra["effortwise"]["trace_id"])
+        assert 1 <= trace["usage"]["calls"] <= 2
+        assert answer.usage.total_tokens <= 150
+
+
 async def test_a_deadline_gives_the_best_so_far(live: Live) -> None:
     """When time is up the candidate that stands is the answer, marked partial; cancelled calls count."""
     answer = await live.client().chat.completions.create(

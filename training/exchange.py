@@ -21,34 +21,10 @@ from router.stores import Judge, Operation, Settle, Store
 from router.tariff import to_nano
 from router.trace import CallRecord, Trace
 from router.usage import Usage
-from training.interchange import read_rows
+from training.interchange import INTERCHANGE, read_rows
 from training.rounds import best_outcomes, question_key
 
-SCHEMA = pa.schema(
-    [
-        ("dataset", pa.string()),
-        ("domain", pa.string()),
-        ("query_id", pa.string()),
-        ("query", pa.string()),
-        ("reference", pa.string()),
-        ("model", pa.string()),
-        ("strategy", pa.string()),
-        ("sample_index", pa.int32()),
-        ("answer", pa.string()),
-        ("response", pa.string()),
-        ("prompt_tokens", pa.int64()),
-        ("completion_tokens", pa.int64()),
-        ("token_source", pa.string()),
-        ("cost_usd", pa.float64()),
-        ("latency_s", pa.float64()),
-        ("score", pa.float64()),
-        ("confidence", pa.float64()),
-        ("split", pa.string()),
-        ("question_key", pa.string()),
-        ("propensity", pa.float64()),
-        ("created_at", pa.float64()),
-    ]
-)
+SCHEMA = pa.schema([*INTERCHANGE, ("propensity", pa.float64()), ("created_at", pa.float64())])
 """The interchange format's columns, and two that only our own traces have."""
 
 IMPORTED = "imported"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from router.candidate import Candidate
@@ -14,6 +15,29 @@ from router.errors import StoreError
 from router.menu import Menu
 from router.query import Query
 from training.rounds import Round, Rounds, question_key, recorded_candidate
+
+INTERCHANGE = (
+    ("dataset", pa.string()),
+    ("domain", pa.string()),
+    ("query_id", pa.string()),
+    ("query", pa.string()),
+    ("reference", pa.string()),
+    ("model", pa.string()),
+    ("strategy", pa.string()),
+    ("sample_index", pa.int32()),
+    ("answer", pa.string()),
+    ("response", pa.string()),
+    ("prompt_tokens", pa.int64()),
+    ("completion_tokens", pa.int64()),
+    ("token_source", pa.string()),
+    ("cost_usd", pa.float64()),
+    ("latency_s", pa.float64()),
+    ("score", pa.float64()),
+    ("confidence", pa.float64()),
+    ("split", pa.string()),
+    ("question_key", pa.string()),
+)
+"""The columns that every table of traces has, as name and type."""
 
 REQUIRED = ("query_id", "query", "model", "strategy", "score")
 OPTIONAL = (

@@ -34,7 +34,7 @@ from training.recorded import read_recorded, simulation_of
 DRAWS = 4
 """Recorded draws of each prompt template per fresh task: as many as the largest fixed arm takes."""
 LIVE = {"learnt policy, quality": "quality", "learnt policy, thrift": "thrift"}
-_TABLE_WIDTH = 104
+_TABLE_WIDTH = 124
 
 
 def demo(folder: Path, seed: int, explore: int, fresh: int) -> None:
@@ -154,3 +154,6 @@ def _show(console: Console, rows: Sequence[Row], title: str) -> None:
             f"{row.latency_s:.2f}",
         )
     console.print(table)
+    console.print(
+        "seconds: the live rows waited behind each other on the same slots, the replayed ones did not"
+    )

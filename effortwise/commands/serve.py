@@ -23,8 +23,9 @@ from serving.app import create_app
 from serving.service import Service, compose
 from serving.single import only_server
 
-_SWITCH_INTERVAL_S = 0.0005
-"""How long the event loop may keep the interpreter's lock from the writer thread."""
+_SWITCH_INTERVAL_S = 0.02
+"""How long the event loop may keep the interpreter's lock from the writer thread: at 0.5 ms the two
+trade it so often that a fixed arm serves a third fewer requests."""
 _GRACE_S = 30
 """How long requests under way may take when the service is told to stop."""
 
@@ -74,6 +75,7 @@ def _run(service: Service, listener: socket.socket) -> None:
         access_log=False,
         ws="none",
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
     server = uvicorn.Server(config)
