@@ -99,7 +99,8 @@ class Execution:
         plan = self.allocator.plan(query)
         for _ in range(_CHEAPER_PLANS):
             meter = Meter(plan.budget, started=started)
-            attempt = Attempt(query, plan, window, meter, started, plan.as_values())
+            confidence = self.allocator.bundle.confidence  # the plan's own: a swap may come while reserving
+            attempt = Attempt(query, plan, window, meter, started, plan.as_values(), confidence)
             left_nano = await self._reserve(attempt, allowance)
             if left_nano is None:
                 return attempt
@@ -183,7 +184,7 @@ class Execution:
             attempt.meter,
             {card.name: self._metered(card, attempt.meter) for card in plan.arm.models},
             self.cards,
-            self.allocator.bundle.confidence,
+            attempt.confidence,
             make_verifier(query.wishes.verifier) if query.wishes.verifier else None,
             plan.price,
             prospects.get(plan.arm.id, UNKNOWN_PROSPECT).quality,

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import orjson
 
 from router.candidate import Answer
+from router.confidence import ConfidencePredictor
 from router.metering import Meter
 from router.plan import Plan
 from router.query import Query, Wishes
@@ -44,6 +45,7 @@ class Attempt:
     meter: Meter
     started: float
     plan_values: Mapping[str, Any]
+    confidence: ConfidencePredictor
     runs: list[Run] = field(default_factory=list)
 
 

@@ -36,7 +36,7 @@ def draw_picture(rows: Sequence[Row], path: Path) -> None:
         axes.annotate(row.name, at, xytext=(6, 6), textcoords="offset points", fontsize=8, color=color)
     axes.set_xlabel("cost, USD per 1,000 tasks (notional price of the embedded model)")
     axes.set_ylabel("success on fresh tasks")
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.3 * max(row.cost.high for row in rows))  # room for the last name
     axes.set_ylim(0, 1)
     axes.set_title("Learnt policy (served live) against fixed arms (replayed), 95 % intervals", fontsize=10)
     axes.grid(alpha=0.25)
