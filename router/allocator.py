@@ -69,6 +69,7 @@ class Allocator:
     configuration_hash: str
     _feasibility: Feasibility = field(init=False)
     _targets: dict[str, Arm] = field(init=False)
+    _known_versions: dict[tuple[str, str], Versions] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._feasibility = Feasibility(self.menu)
@@ -147,7 +148,7 @@ class Allocator:
             estimate,
             distribution,
             float(distribution[position]),
-            feasible.excluded,
+            feasible.by_reason,
         )
         return Card(plan, estimate, distribution, feasible)
 
@@ -183,9 +184,12 @@ class Allocator:
         )
 
     def _versions(self, policy: str, bundle: Bundle) -> Versions:
-        return Versions(
-            policy, bundle.version, self.menu.hash, self.configuration_hash, bundle.extractor.hash
-        )
+        key = policy, bundle.version
+        if key not in self._known_versions:
+            self._known_versions[key] = Versions(
+                policy, bundle.version, self.menu.hash, self.configuration_hash, bundle.extractor.hash
+            )
+        return self._known_versions[key]
 
 
 def plan_budget(query: Query, arm: Arm) -> Budget:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from router.budget import UNLIMITED, Budget
-from router.call import PROMPT_TOKENS_PER_MESSAGE, Call
+from router.call import PROMPT_TOKENS_PER_MESSAGE, prompt_token_bound
 from router.model_card import ModelCard
 from router.query import Query
 from router.strategies import Strategy
@@ -48,20 +47,20 @@ class Arm:
     def worst_case(self, query: Query) -> Usage:
         """The most that answering the query may spend: every call of the strategy's demand with the
         longest prompt and reply. ``model_s`` is unknown and 0."""
-        cards: Mapping[str, ModelCard] = {card.name: card for card in self.models}
-        total = NOTHING
-        for name, demanded in self.strategy.demand().items():
-            one, calls = worst_call(query, cards[name]), demanded * query.n
-            total += Usage(
-                calls, calls * one.prompt_tokens, calls * one.completion_tokens, calls * one.cost_nano
-            )
-        return total
+        cards = {card.name: card for card in self.models}
+        demand = self.strategy.demand().items()
+        each = [_times(worst_call(query, cards[name]), calls * query.n) for name, calls in demand]
+        return each[0] if len(each) == 1 else sum(each, NOTHING)
+
+
+def _times(one: Usage, calls: int) -> Usage:
+    return Usage(calls, calls * one.prompt_tokens, calls * one.completion_tokens, calls * one.cost_nano)
 
 
 def worst_call(query: Query, card: ModelCard) -> Usage:
     """The most that one call for this query may spend on this model, whatever template asks."""
     completion = completion_cap(query, card)
-    bound = Call(card.name, query.messages, completion, query.parameters).prompt_token_bound
+    bound = prompt_token_bound(query.messages, query.parameters)
     prompt = min(bound + TEMPLATE_TOKENS + PROMPT_TOKENS_PER_MESSAGE, card.context_tokens)
     return Usage(1, prompt, completion, card.tariff.cost_nano(prompt, completion))
 

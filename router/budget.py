@@ -37,6 +37,10 @@ class Budget:
 
     def tightest(self, other: Budget) -> Budget:
         """The smaller cap of each quantity."""
+        if other is UNLIMITED:
+            return self
+        if self is UNLIMITED:
+            return other
         return Budget(
             _least(self.calls, other.calls),
             _least(self.tokens, other.tokens),

@@ -39,9 +39,14 @@ class Call:
     @property
     def prompt_token_bound(self) -> int:
         """Upper bound on the prompt's tokens: a token of a byte-level vocabulary is at least a byte."""
-        text = sum(_bytes_of(message) + PROMPT_TOKENS_PER_MESSAGE for message in self.messages)
-        extra = sum(_json_bytes(self.parameters[key]) for key in _PROMPTING & self.parameters.keys())
-        return text + extra + PROMPT_TOKENS_PER_TEMPLATE
+        return prompt_token_bound(self.messages, self.parameters)
+
+
+def prompt_token_bound(messages: Sequence[Message], parameters: Mapping[str, Any]) -> int:
+    """See ``Call.prompt_token_bound``."""
+    text = sum(map(_bytes_of, messages)) + PROMPT_TOKENS_PER_MESSAGE * len(messages)
+    extra = sum(_json_bytes(parameters[key]) for key in _PROMPTING & parameters.keys())
+    return text + extra + PROMPT_TOKENS_PER_TEMPLATE
 
 
 _PROMPTING = {"tools", "functions", "response_format"}  # parameters that providers render into the prompt

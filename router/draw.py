@@ -24,8 +24,9 @@ def uniform(salt: str, key: str) -> float:
 def draw(distribution: FloatArray, query_id: str) -> int:
     """The position drawn from a distribution over arms, shape (arms,), by inversion. ``ValueError``
     where it does not sum to one."""
-    cumulated = np.cumsum(distribution)
-    if not abs(cumulated[-1] - 1.0) < _TOLERANCE:
-        raise ValueError(f"A policy's probabilities must sum to one, not to {cumulated[-1]}.")
-    position = int(np.searchsorted(cumulated, uniform("arm", query_id) * cumulated[-1], side="right"))
-    return min(position, int(np.flatnonzero(distribution)[-1]))
+    cumulated = distribution.cumsum()
+    total = float(cumulated[-1])
+    if not abs(total - 1.0) < _TOLERANCE:
+        raise ValueError(f"A policy's probabilities must sum to one, not to {total}.")
+    position = int(cumulated.searchsorted(uniform("arm", query_id) * total, side="right"))
+    return position if position < len(cumulated) else int(np.flatnonzero(distribution)[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -24,10 +24,24 @@ BYTES_PER_TOKEN_AT_MOST = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feasible:
-    """mask: shape (arms,), true where the arm may serve. excluded: arm id -> reason."""
+    """mask: shape (arms,), true where the arm may serve. by_reason: why others may not -> their ids."""
 
     mask: Mask
-    excluded: Mapping[str, str]
+    by_reason: Mapping[str, Sequence[str]]
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """Arm id -> reason."""
+        return {arm_id: reason for reason, arm_ids in self.by_reason.items() for arm_id in arm_ids}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Served:
+    """The arms that can serve a form of request, which cannot for what reason, and that by their ids."""
+
+    mask: Mask
+    reasons: tuple[tuple[Mask, str], ...]
+    by_reason: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -40,11 +54,12 @@ class Feasibility:
     """
 
     menu: Menu
-    _capable: Mapping[str, Mask] = field(init=False, repr=False)
-    _verified: Mask = field(init=False, repr=False)
-    _context: FloatArray = field(init=False, repr=False)
     _calls: FloatArray = field(init=False, repr=False)
     _caps_nano: FloatArray = field(init=False, repr=False)
+    _capped: bool = field(init=False, repr=False)
+    _context: FloatArray = field(init=False, repr=False)
+    _shortest_context: int = field(init=False, repr=False)
+    _by_form: dict[tuple[bool, ...], _Served] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         arms, models = self.menu.arms, list(self.menu.models)
@@ -53,25 +68,26 @@ class Feasibility:
             for name, count in arm.strategy.demand().items():
                 calls[i, models.index(name)] = count
         caps = [np.inf if arm.budget.cost_nano is None else arm.budget.cost_nano for arm in arms]
+        contexts = [min(card.context_tokens for card in arm.models) for arm in arms]
         object.__setattr__(self, "_calls", calls)
         object.__setattr__(self, "_caps_nano", np.array(caps, dtype=float))
-        object.__setattr__(self, "_verified", _mask(arms, lambda arm: arm.strategy.traits.needs_verifier))
-        object.__setattr__(
-            self, "_context", np.array([min(c.context_tokens for c in a.models) for a in arms])
-        )
-        object.__setattr__(self, "_capable", {key: _mask(arms, test) for key, test in CAPABILITIES.items()})
+        object.__setattr__(self, "_capped", min(caps) < np.inf)
+        object.__setattr__(self, "_context", np.array(contexts))
+        object.__setattr__(self, "_shortest_context", min(contexts))
 
     def check(
         self, query: Query, estimate: Estimate, *, has_verifier: bool, spendable_nano: int | None
     ) -> Feasible:
         """The arms that may serve; ``InfeasibleQuery`` where none may."""
-        mask = np.ones(len(self.menu), bool)
-        reasons: list[tuple[Mask, str]] = []
-        self._hard(query, mask, reasons, has_verifier, spendable_nano)
+        form = self._form(query, has_verifier)
+        mask, reasons = form.mask.copy(), list(form.reasons)
+        self._hard(query, mask, reasons, spendable_nano)
         if not mask.any():
             why = "; ".join(dict.fromkeys(reason for _, reason in reasons))
             raise InfeasibleQuery(f"No arm can serve this request: {why}.", "effortwise")
         self._soft(query, estimate, mask, reasons)
+        if len(reasons) == len(form.reasons):
+            return Feasible(mask, form.by_reason)
         return Feasible(mask, _named(self.menu, reasons))
 
     def reserve_nano(self, query: Query) -> FloatArray:
@@ -79,32 +95,40 @@ class Feasibility:
         worst = query.n * (self._calls @ self._call_nano(query))
         return np.minimum(worst, self._cap_nano(query))
 
+    def _form(self, query: Query, has_verifier: bool) -> _Served:
+        """Who can serve a request of this form; there are few forms, so each is worked out once."""
+        key = (has_verifier, *(bool(query.parameters.get(name)) for name in CAPABILITIES))
+        if key not in self._by_form:
+            self._by_form[key] = self._served(key)
+        return self._by_form[key]
+
+    def _served(self, form: tuple[bool, ...]) -> _Served:
+        has_verifier, *asked = form
+        mask, reasons = np.ones(len(self.menu), bool), list[tuple[Mask, str]]()
+        for (name, capable), wanted in zip(CAPABILITIES.items(), asked, strict=True):
+            if wanted:
+                _leave_out(mask, reasons, ~_mask(self.menu.arms, capable), f"cannot serve {name}")
+        if not has_verifier:
+            verified = _mask(self.menu.arms, lambda arm: arm.strategy.traits.needs_verifier)
+            _leave_out(mask, reasons, verified, "needs a verifier (effortwise.verifier)")
+        return _Served(mask, tuple(reasons), _named(self.menu, reasons))
+
     def _cap_nano(self, query: Query) -> FloatArray:
         wished = query.wishes.budget.cost_nano
         return self._caps_nano if wished is None else np.minimum(self._caps_nano, wished)
 
     def _hard(
-        self,
-        query: Query,
-        mask: Mask,
-        reasons: list[tuple[Mask, str]],
-        has_verifier: bool,
-        spendable_nano: int | None,
+        self, query: Query, mask: Mask, reasons: list[tuple[Mask, str]], spendable_nano: int | None
     ) -> None:
-        for key, capable in self._capable.items():
-            if query.parameters.get(key):
-                _leave_out(mask, reasons, ~capable, f"cannot serve {key}")
-        if not has_verifier:
-            _leave_out(mask, reasons, self._verified, "needs a verifier (effortwise.verifier)")
         size = sum(len(str(message.get("content"))) for message in query.messages)
-        too_long = size > BYTES_PER_TOKEN_AT_MOST * self._context
-        _leave_out(mask, reasons, too_long, "the prompt exceeds its context")
-        cap_nano = self._cap_nano(query)
-        if np.isfinite(cap_nano).any():
+        if size > BYTES_PER_TOKEN_AT_MOST * self._shortest_context:
+            too_long = size > BYTES_PER_TOKEN_AT_MOST * self._context
+            _leave_out(mask, reasons, too_long, "the prompt exceeds its context")
+        if self._capped or query.wishes.max_cost_usd is not None:
             first_nano = query.n * np.where(self._calls > 0, self._call_nano(query), np.inf).min(axis=1)
             least = to_usd(int(first_nano.min()))
             short = f"max_cost_usd does not cover one call (the cheapest may need {least:.9f})"
-            _leave_out(mask, reasons, first_nano > cap_nano, short)
+            _leave_out(mask, reasons, first_nano > self._cap_nano(query), short)
         if spendable_nano is not None:
             beyond = self.reserve_nano(query) > spendable_nano
             _leave_out(mask, reasons, beyond, "exceeds the account's allowance")
@@ -163,8 +187,8 @@ def _prefer(
     _leave_out(mask, reasons, over, reason)
 
 
-def _named(menu: Menu, reasons: list[tuple[Mask, str]]) -> dict[str, str]:
-    return {menu.arms[i].id: reason for out, reason in reasons for i in np.flatnonzero(out)}
+def _named(menu: Menu, reasons: list[tuple[Mask, str]]) -> dict[str, list[str]]:
+    return {reason: [menu.arms[i].id for i in np.flatnonzero(out)] for out, reason in reasons}
 
 
 def lack(query: Query, arm: Arm) -> str | None:

@@ -56,13 +56,7 @@ class Meter:
 
     def settle(self, bound: Usage, record: CallRecord) -> None:
         """Replace a held worst case by what the call was billed."""
-        held = self._held
-        self._held = Usage(
-            held.calls - bound.calls,
-            held.prompt_tokens - bound.prompt_tokens,
-            held.completion_tokens - bound.completion_tokens,
-            held.cost_nano - bound.cost_nano,
-        )
+        self._held = NOTHING if self._held is bound else self._held - bound
         self.usage += record.usage
         self.records.append(record)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +30,8 @@ class Plan:
     """The decision for one query.
 
     propensities: shape (arms,), the probability of every arm of the menu, zero where infeasible;
-    ``None`` where no draw was made. propensity: that of the drawn arm. excluded: arm id -> why it
-    was not eligible. override: why the drawn arm was not the one executed, or why no draw was made
+    ``None`` where no draw was made. propensity: that of the drawn arm. excluded: why arms were not
+    eligible -> their ids. override: why the drawn arm was not the one executed, or why no draw was made
     (a fixed target, a failed decision, no allowance for the drawn arm); such a plan's propensity is
     ``None`` and off-policy evaluation leaves it out.
     """
@@ -45,7 +45,7 @@ class Plan:
     estimate: Estimate | None = None
     propensities: FloatArray | None = None
     propensity: float | None = None
-    excluded: Mapping[str, str] | None = None
+    excluded: Mapping[str, Sequence[str]] | None = None
     override: str | None = None
 
     @property
@@ -69,6 +69,6 @@ class Plan:
             "reserve_nano": self.reserve_nano,
             "propensity": self.propensity,
             "propensities": None if self.propensities is None else self.propensities.tolist(),
-            "excluded": dict(self.excluded) if self.excluded else None,
+            "excluded": self.excluded or None,
             "override": self.override,
         }

@@ -28,4 +28,5 @@ class Price:
 
     def utility(self, estimate: Estimate, stakes: float) -> FloatArray:
         """stakes * q - lambda * cost - mu * latency, shape (arms,)."""
-        return stakes * estimate.quality - self.per_usd * estimate.cost_usd - self.per_s * estimate.latency_s
+        utility = stakes * estimate.quality - self.per_usd * estimate.cost_usd
+        return utility - self.per_s * estimate.latency_s if self.per_s else utility

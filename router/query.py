@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from router.budget import Budget
+from router.budget import UNLIMITED, Budget
 from router.ids import new_id
 from router.tariff import to_nano
 
@@ -40,6 +40,9 @@ class Wishes:
     @property
     def budget(self) -> Budget:
         """The caps that these wishes put on any plan."""
+        caps = self.max_calls, self.max_total_tokens, self.max_cost_usd, self.deadline_s
+        if caps == (None, None, None, None):
+            return UNLIMITED
         cost = None if self.max_cost_usd is None else to_nano(self.max_cost_usd)
         return Budget(self.max_calls, self.max_total_tokens, cost, self.deadline_s)
 

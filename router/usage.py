@@ -25,12 +25,23 @@ class Usage:
     model_s: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
+        if self is NOTHING or other is NOTHING:
+            return other if self is NOTHING else self
         return Usage(
             self.calls + other.calls,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cost_nano + other.cost_nano,
             self.model_s + other.model_s,
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls - other.calls,
+            self.prompt_tokens - other.prompt_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.cost_nano - other.cost_nano,
+            self.model_s - other.model_s,
         )
 
     @property

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -13,7 +14,6 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from router.errors import EffortwiseError, InvalidQuery, StoreError, UnknownTrace
 from router.ledger import Allowance
@@ -65,12 +65,13 @@ class OutcomeBody(BaseModel):
         return Outcome(self.trace_id, reward, self.source, self.outcome_id)
 
 
-class _HotPath:
-    """Takes chat completions past the routing and exception layers: they cost as much as the decision."""
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The whole service as an ASGI application. Chat completions go past FastAPI's layers, which would
+    cost as much as the decision."""
 
-    def __init__(self, app: ASGIApp, chat: ChatEndpoint) -> None:
-        self.app = app
-        self.chat = chat
+    app: FastAPI
+    chat: ChatEndpoint
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Chat completions to their endpoint, all else on."""
@@ -80,7 +81,7 @@ class _HotPath:
             await self.app(scope, receive, send)
 
 
-def create_app(service: Service) -> FastAPI:
+def create_app(service: Service) -> Application:
     """The application of a service; its lifespan starts and stops the service."""
 
     @asynccontextmanager
@@ -92,14 +93,13 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(title="Effortwise", lifespan=lifespan, docs_url="/docs", redoc_url=None)
     chat = ChatEndpoint(service)
     app.router.routes.insert(0, Route(_CHAT, chat, methods=["POST"]))
-    app.add_middleware(_HotPath, chat=chat)
     app.add_exception_handler(EffortwiseError, _told)
     app.add_exception_handler(HTTPException, _told_by_status)
     app.add_exception_handler(Exception, _told)
     _add_model_endpoints(app, service)
     _add_trace_endpoints(app, service)
     _add_health_endpoints(app, service)
-    return app
+    return Application(app, chat)
 
 
 def _add_model_endpoints(app: FastAPI, service: Service) -> None:

@@ -33,7 +33,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 _JSON: Headers = [(b"content-type", b"application/json")]
 _EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
-_WATCH_AFTER_S = 0.02
+_WATCH_AFTER_S = 0.1
 """A reply faster than this is sent without watching for the caller to hang up."""
 
 _log = logging.getLogger(__name__)

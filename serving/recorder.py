@@ -1,9 +1,10 @@
 """Recorder: takes writes off the request path. One thread writes them to the store in groups.
 
-A group is whatever waited when the writer came free, so a lone write commits at once and a crowd
-shares one commit. Operations keep their order. Where the store is locked or full, reservations are
-refused at once (``StoreError``), and everything else is kept in memory and tried again: what was
-acknowledged is never dropped.
+A group is whatever waited when the writer came free. A write that somebody waits for is handed over at
+the loop's next turn; one that nobody waits for goes with the next of those, within 10 ms: so a lone
+request costs one commit, and a crowd shares one. Operations keep their order. Where the store is locked
+or full, reservations are refused at once (``StoreError``), and everything else is kept in memory and
+tried again: what was acknowledged is never dropped.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from router.errors import StoreError
 from router.stores import Operation, Reserve, Result, Settle, Store
 
 _GROUP_AT_MOST = 256
+_POSTED_WITHIN_S = 0.01
 _RETRY_S = 0.25
 _STOP = object()
 
@@ -51,6 +53,8 @@ class Recorder:
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _thread: threading.Thread | None = None
     _loop: asyncio.AbstractEventLoop | None = None
+    _soon: asyncio.Handle | None = None
+    _later: asyncio.Handle | None = None
 
     def start(self) -> None:
         """Start the writer thread."""
@@ -103,12 +107,20 @@ class Recorder:
         self._waiting += 1
         if self._waiting >= self.capacity:
             self._room.clear()
-        if not self._outbox:
-            asyncio.get_running_loop().call_soon(self._hand_over)
         self._outbox.append(pending)
+        if pending.done is not None:
+            if not self._soon:
+                self._soon = asyncio.get_running_loop().call_soon(self._hand_over)
+        elif not self._later:
+            self._later = asyncio.get_running_loop().call_later(_POSTED_WITHIN_S, self._hand_over_posted)
+
+    def _hand_over_posted(self) -> None:
+        self._later = None
+        self._hand_over()
 
     def _hand_over(self) -> None:
-        """Give the writer what one turn of the loop brought: waking it costs more than the writing."""
+        """Give the writer what came: waking it costs more than the writing."""
+        self._soon = None
         outbox, self._outbox = self._outbox, []
         for pending in outbox:
             self._queue.put(pending)

@@ -74,7 +74,7 @@ def test_excluded_arms_have_no_probability_and_a_reason() -> None:
     plan = allocator_of(MENU, SAYS, POLICIES).plan(ask(target="any"))
     assert plan.propensities is not None
     assert plan.propensities[MENU.position[CHECKED]] == 0
-    assert plan.excluded == {CHECKED: "needs a verifier (effortwise.verifier)"}
+    assert plan.excluded == {"needs a verifier (effortwise.verifier)": [CHECKED]}
 
 
 def test_a_policy_can_be_asked_for_by_name() -> None:

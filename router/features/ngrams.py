@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import ClassVar
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router.estimate import FloatArray
-from router.features import EXCERPT_CHARACTERS, IntArray, Sparse, excerpt
+from router.features import EXCERPT_CHARACTERS, Sparse, excerpt
 from router.query import Query
 
 _BITS = 15
@@ -26,7 +26,7 @@ _BASE = np.uint32(0x01000193)  # the FNV prime, as the base of the polynomial
 _SHIFT = np.uint32(32 - _BITS)
 _MOST = 3 * 4 * (2 * EXCERPT_CHARACTERS + 4)  # 3 windows start at a byte, a character has at most 4
 _LOG_COUNTS = np.log1p(np.arange(_MOST))
-_FIRST = np.ones(1, np.bool_)
+_CHARACTERS = np.uint16(BUCKETS)
 
 Hashes = NDArray[np.uint32]
 
@@ -51,38 +51,46 @@ class Ngrams:
     def sparse(self, query: Query) -> Sparse:
         """Words in [0, 2**15), characters in [2**15, 2**16)."""
         text = excerpt(query.text).lower().encode(errors="replace").translate(_DIGITS)
-        word_buckets, word_values = _weigh(_word_hashes(text))
-        character_buckets, character_values = _weigh(_character_hashes(b" " + text + b" "))
-        buckets = np.concatenate((word_buckets, character_buckets + BUCKETS))
-        return buckets, np.concatenate((word_values, character_values))
+        words, windows = _word_hashes(text), _character_hashes(b" " + text + b" ")
+        hashes = np.concatenate((*words, *windows))
+        hashes *= _SPREAD
+        hashes >>= _SHIFT
+        ordered = hashes.astype(np.uint16)  # 16-bit integers sort fastest by far
+        ordered[sum(map(len, words)) :] |= _CHARACTERS
+        ordered.sort()
+        return _weigh(ordered)
 
 
-def _word_hashes(text: bytes) -> Hashes:
-    words = np.array(list(map(crc32, text.translate(_WORDS).split())), np.uint32)
-    pairs = (words[:-1] * _PAIR) ^ words[1:]
-    return np.concatenate((words, pairs)) * _SPREAD
+def _word_hashes(text: bytes) -> list[Hashes]:
+    """Of the words and of the pairs of neighbours."""
+    words = np.fromiter(map(crc32, text.translate(_WORDS).split()), np.uint32)
+    pairs = words[:-1] * _PAIR
+    pairs ^= words[1:]
+    return [words, pairs]
 
 
-def _character_hashes(text: bytes) -> Hashes:
+def _character_hashes(text: bytes) -> list[Hashes]:
     """Polynomial hashes of all windows of 3, 4 and 5 bytes; the length is part of the hash."""
-    codes = np.frombuffer(text, np.uint8).astype(np.uint32) + np.uint32(1)
-    rolling = codes
-    hashes = []
-    for length in range(2, 6):
-        if len(text) < length:
-            break
-        rolling = rolling[:-1] * _BASE + codes[length - 1 :]
-        if length >= 3:
-            hashes.append(rolling * _SPREAD)
-    return np.concatenate(hashes) if hashes else np.zeros(0, np.uint32)
+    codes = np.frombuffer(text, np.uint8) + np.uint32(1)
+    rolling, hashes = codes, []
+    for length in range(2, min(len(text), 5) + 1):
+        rolling = rolling[:-1] * _BASE
+        rolling += codes[length - 1 :]
+        hashes.append(rolling)
+    return hashes[1:]
 
 
-def _weigh(hashes: Hashes) -> tuple[IntArray, FloatArray]:
-    """The distinct buckets, from the hashes' upper bits, and their log counts over the norm."""
-    if not len(hashes):
+def _weigh(ordered: NDArray[np.uint16]) -> Sparse:
+    """The distinct buckets, and their log counts over the norm of their group."""
+    if not len(ordered):
         return np.zeros(0, np.int64), np.zeros(0)
-    ordered = np.sort((hashes >> _SHIFT).astype(np.uint16))  # 16-bit integers sort fastest by far
-    starts = np.flatnonzero(np.concatenate((_FIRST, ordered[1:] != ordered[:-1])))
-    counts = np.diff(starts, append=len(ordered))
-    values = _LOG_COUNTS[counts]
-    return ordered[starts].astype(np.int64), values / np.sqrt(values @ values)
+    ends = np.concatenate((np.flatnonzero(ordered[1:] != ordered[:-1]), [len(ordered) - 1]))
+    counts = ends.copy()
+    counts[1:] -= ends[:-1]
+    counts[0] += 1
+    buckets, values = ordered[ends].astype(np.int64), _LOG_COUNTS[counts]
+    characters = int(buckets.searchsorted(BUCKETS))
+    for group in (values[:characters], values[characters:]):
+        if len(group):
+            group /= sqrt(group @ group)
+    return buckets, values

@@ -32,5 +32,10 @@ class Attributes(Part):
 
     def rows(self, z: FloatArray, arm: slice | NDArray[np.int64] = slice(None)) -> FloatArray:
         """The trees' matrix, one row per arm (or per given position of an arm), shape (rows,
-        columns + 4), for scaled dense features of shape (rows, columns)."""
-        return np.concatenate((z, self.of_arm.T[arm]), axis=1)
+        columns + 4), for scaled dense features of shape (rows, columns), or (columns,) for all rows."""
+        of_arm = self.of_arm.T[arm]
+        width = z.shape[-1]
+        rows = np.empty((len(of_arm), width + len(COLUMNS)))
+        rows[:, :width] = z
+        rows[:, width:] = of_arm
+        return rows

@@ -36,7 +36,8 @@ class Spending(Part):
     def predict(self, z: FloatArray) -> FloatArray:
         """Shape (4, arms): cost's mean and 0.9 quantile in USD, latency's mean and 0.95 quantile in
         seconds, for scaled dense features of shape (columns,)."""
-        mu = self.base + np.tensordot(z, self.slopes, 1)[:, self.family]
+        by_family = (z @ self.slopes.reshape(len(z), -1)).reshape(2, -1)
+        mu = self.base + by_family[:, self.family]
         spent: FloatArray = np.maximum(np.exp(mu[_ROWS] + self.shift) - FLOOR, 0.0)
         return spent
 

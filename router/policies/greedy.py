@@ -26,7 +26,7 @@ class Greedy:
     def distribution(self, choice: Choice) -> FloatArray:
         """All mass on the best arm."""
         utility = choice.at(self.price_per_usd).utility
-        best = np.flatnonzero(utility == utility.max())
+        best = (utility == utility.max()).nonzero()[0]
         mass = np.zeros(len(utility))
-        mass[best[np.argmin(choice.estimate.cost_usd[best])]] = 1.0
+        mass[best[choice.estimate.cost_usd[best].argmin()]] = 1.0
         return mass

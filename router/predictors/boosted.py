@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from router.errors import BundleError
 from router.estimate import Estimate, FloatArray
 from router.features import FeatureRow
@@ -41,7 +39,7 @@ class Boosted:
         return Estimate(quality, base.support.deviation(quality), *base.spending.predict(z))
 
     def _trees(self, z: FloatArray) -> FloatArray:
-        rows = self.attributes.rows(np.broadcast_to(z, (self.attributes.arms, len(z))))
+        rows = self.attributes.rows(z)
         raw: FloatArray = self.booster.predict(rows, raw_score=True, num_threads=1)
         return raw
 
