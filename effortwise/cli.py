@@ -80,6 +80,81 @@ def train(
 
 
 @app.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="Logged traces in the interchange form (Parquet).")],
+    dataset: Annotated[str | None, typer.Option(help="Which data set, where the file holds several.")] = None,
+    models: Annotated[
+        str | None, typer.Option(help="The pool, by commas; parts of names do. Default: all with costs.")
+    ] = None,
+    folds: Annotated[
+        str | None, typer.Option(help="Repeats x folds over all queries, such as 5x5, in place of the split.")
+    ] = None,
+    labels: Annotated[int | None, typer.Option(help="Train on no more queries than this.")] = None,
+    leave_out: Annotated[
+        str | None, typer.Option(help="task or domain: test on those that no training query is of.")
+    ] = None,
+    correct_at: Annotated[float, typer.Option(help="A score from here on is a right answer.")] = 0.99,
+    answers: Annotated[
+        str | None,
+        typer.Option(help="Also ask cheap arms first and read their answers: learnt, or arms in order."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the report here.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the frontier here, as PNG and SVG.")] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+) -> None:
+    """Measure what a router learnt from logged traces is worth, on traces that it has not seen."""
+    from effortwise.commands.evaluate import evaluate as run
+    from effortwise.commands.evaluate import protocol_of
+
+    protocol = protocol_of(folds, labels, leave_out, seed)
+    run(file, dataset, models, protocol, correct_at, answers, json, plot)
+
+
+@app.command()
+def allocate(
+    path: Annotated[Path, typer.Argument(help="Logged traces with several samples a query (Parquet).")],
+    dataset: Annotated[str | None, typer.Option(help="Data sets of the file, with commas.")] = None,
+    models: Annotated[str | None, typer.Option(help="Parts of models' names, with commas.")] = None,
+    folds: Annotated[str | None, typer.Option(help="Repeats x folds, such as 5x5.")] = None,
+    at_most: Annotated[int, typer.Option(help="The largest vote.")] = 40,
+    prices: Annotated[
+        str, typer.Option(help="What a draw must gain, in quality, for our stopping rule to make it.")
+    ] = "0.0005,0.0025",
+    correct_at: Annotated[float, typer.Option(help="A score from here on is right.")] = 0.99,
+    json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write pictures (PNG and SVG) here.")] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+) -> None:
+    """Measure how many samples to give to which query, and when to stop, on recorded samples."""
+    from effortwise.commands.allocate import allocate as run
+
+    run(path, dataset, models, folds, at_most, prices, correct_at, json, plot, seed)
+
+
+@app.command()
+def characterise(
+    file: Annotated[Path, typer.Argument(help="Logged traces in the interchange form (Parquet).")],
+    dataset: Annotated[str | None, typer.Option(help="Data sets of the file, with commas.")] = None,
+    models: Annotated[str | None, typer.Option(help="Parts of models' names, with commas.")] = None,
+    price_per_usd: Annotated[
+        float, typer.Option(help="Quality units that a US dollar must buy, where costs are known.")
+    ] = 100.0,
+    price_per_draw: Annotated[
+        float, typer.Option(help="Quality units that a draw must buy, where costs are unknown.")
+    ] = 0.005,
+    json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves here, as PNG and SVG.")] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+) -> None:
+    """Fit how quality grows with compute, per domain, model and strategy, and where more stops paying."""
+    from effortwise.commands.characterise import characterise_file
+
+    names = [[n.strip() for n in text.split(",")] if text else [] for text in (dataset, models)]
+    prices = price_per_usd, price_per_draw
+    characterise_file(file, names[0], names[1] or None, prices, json, plot, seed)
+
+
+@app.command()
 def promote(config: ConfigPath = LOCAL) -> None:
     """Make the challenger the champion; a running service swaps to it."""
     from effortwise.commands.registry import promote as run

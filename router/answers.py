@@ -23,6 +23,10 @@ MAX_READ_CHARACTERS = 20_000
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+|/\d+)?|(?<![\w.])[-+]?\.\d+")
 _PLAIN_NUMBER = re.compile(r"([-+]?)(\d{1,3}(?:,\d{3})+|\d*)(?:\.(\d*))?(%?)")
 _ANSWER_LINE = re.compile(r"\banswer\b[ \t*_]*(?::|=|\bis\b:?)[ \t*_]*(\S[^\n]*)", re.IGNORECASE)
+_MARKED_ANSWER = re.compile(r"^#{4,}[ \t]*(\S[^\n]*)", re.MULTILINE)
+_ANSWER_FIELD = re.compile(
+    r"\"(?:final_?)?answer\"\s*:\s*(?:\"((?:[^\"\\\n]|\\.){1,300})\"|([-+.\d]+))", re.IGNORECASE
+)
 _WANTS_NUMBER = re.compile(
     r"\bhow (?:many|much|old|long|far|tall)\b|\bnumber only\b|\b(?:which|what)(?: is the)? number\b"
     r"|\b(?:calculate|compute|sum of|product of|difference between|percent)\b"
@@ -51,9 +55,10 @@ _DECODER = json.JSONDecoder()
 def extract_answer(query: Query, text: str) -> str | None:
     """The final answer in a reply, ``None`` where none can be told apart.
 
-    In this order: the JSON object where one is wanted, the last ``\\boxed{}``, the last line
-    ``Answer: ...``, else the whole reply; of the last two, the choice or number that the query
-    wants, or a short text itself (of a longer one its last line).
+    In this order: the JSON object where one is wanted, the last ``\\boxed{}``, the last JSON field
+    ``"answer"``, the first line ``#### ...``, the last line ``Answer: ...``, else the whole reply; of the
+    last three, the choice or number that the query wants, or a short text itself (of a longer one its
+    last line).
 
     >>> extract_answer(Query([{"role": "user", "content": "What is 2 + 3?"}]), "2 + 3 = 5.")
     '5'
@@ -62,7 +67,7 @@ def extract_answer(query: Query, text: str) -> str | None:
     if wants_json(query):
         return _canonical(find_json(text))
     question = _both_ends(query.text)
-    stated = boxed(text)
+    stated = boxed(text) or _answer_field(text)
     return _short(_UNITS.sub("", stated)) if stated else _from_prose(question, _answer_line(text) or text)
 
 
@@ -123,7 +128,17 @@ def boxed(text: str) -> str | None:
     return None
 
 
+def _answer_field(text: str) -> str | None:
+    if '"' not in text:
+        return None
+    fields = _ANSWER_FIELD.findall(text)
+    return (fields[-1][0] or fields[-1][1]).replace("\\\\", "\\") if fields else None
+
+
 def _answer_line(text: str) -> str | None:
+    """Of ``####`` lines the first: models that go on with questions of their own mark those as well."""
+    if marked := _MARKED_ANSWER.search(text):
+        return _unwrap_line(marked[1])
     lines = _ANSWER_LINE.findall(text)
     return _unwrap_line(lines[-1]) if lines else None
 
@@ -173,7 +188,14 @@ def _reply_itself(question: str, text: str) -> str | None:
         return None
     if len(lines) == 1 and _ASKS_WHAT.search(question) and (statement := _STATEMENT.fullmatch(lines[0])):
         return _short(statement[1])
-    return _short(lines[-1])
+    number = last_number(lines[-1]) if " " in lines[-1] and _reckons(question) else None
+    return number or _short(lines[-1])
+
+
+def _reckons(question: str) -> bool:
+    """Whether a sentence that answers the question likely ends with a number: it asks what, given two
+    numbers or more."""
+    return len(NUMBER.findall(question)) > 1 and _ASKS_WHAT.search(question) is not None
 
 
 def _short(text: str) -> str | None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
+from router.answers import extract_answer
 from router.backend import DEAF, Listener
 from router.call import Call, Completion, Delta
 from router.errors import BackendRefused
-from router.query import Message, text_of
+from router.query import Message, Query, text_of
 from router.templates import render
 
 Key: TypeAlias = tuple[str, str]
@@ -19,11 +20,16 @@ Key: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One recorded draw. latency_s: how long the model took, seconds. score: its outcome in [0, 1]."""
+    """One recorded draw. latency_s: how long the model took, seconds. score: its outcome in [0, 1].
+    cost_usd: what it was billed, where the record has it. extracted: whether ``answer``, the final one
+    (``None``: there is none), was recorded too and need not be read from the text."""
 
     completion: Completion
     score: float
     latency_s: float = 0.0
+    cost_usd: float | None = None
+    extracted: bool = False
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,11 @@ class Replay:
     def score(self, completion: Completion) -> float:
         """The recorded outcome of a completion that this replay handed out."""
         return self.given[id(completion)].score
+
+    def extract(self, query: Query, completion: Completion) -> str | None:
+        """The recorded final answer; where none was recorded, the one in the text."""
+        recorded = self.given[id(completion)]
+        return recorded.answer if recorded.extracted else extract_answer(query, completion.text)
 
     def _next(self, key: Key) -> Recorded:
         draws = self.recording.draws.get(key, ())

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from router.answers import extract_answer
 from router.arm import completion_cap
 from router.backend import DEAF, Backend, Listener
-from router.call import Call
+from router.call import Call, Completion
 from router.candidate import Answer, Candidate, Verdict
-from router.confidence import ConfidencePredictor, Evidence
+from router.confidence import ConfidencePredictor, Evidence, Foreseeing
 from router.errors import BackendError, BudgetExceeded
+from router.estimate import FloatArray
 from router.metering import Meter
 from router.model_card import ModelCard
 from router.price import Price
@@ -26,6 +27,19 @@ from router.verifiers import Verifier
 SAMPLING_TEMPERATURE = 0.7
 """Temperature of repeated draws where the caller asks for 0, since equal draws tell nothing."""
 
+Number = TypeVar("Number", float, FloatArray)
+Extraction: TypeAlias = Callable[[Query, Completion], str | None]
+
+
+def from_text(query: Query, completion: Completion) -> str | None:
+    """The final answer as it stands in the reply."""
+    return extract_answer(query, completion.text)
+
+
+def net_worth(gain: Number, cost_usd: Number, price: Price, stakes: float = 1.0) -> Number:
+    """stakes * gain - lambda * cost, in quality units."""
+    return stakes * gain - price.per_usd * cost_usd
+
 
 @dataclass(slots=True)
 class Run:
@@ -34,7 +48,8 @@ class Run:
     prospects: by arm id. prior: P(success) of the plan's own arm. listener: hears the tokens of the
     call that is the answer, for streaming. incumbent: the best answer so far. outer: the run of the
     strategy around this one. first_draw, draws: number the draws of one prompt, which shifts the
-    caller's seed so that they differ.
+    caller's seed so that they differ. arm_id: of the arm under way, inside another. extract: from a reply
+    to its final answer; a replay knows those that were recorded.
     """
 
     query: Query
@@ -52,6 +67,8 @@ class Run:
     first_draw: int = 0
     draws: dict[tuple[str, str], int] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    arm_id: str = ""
+    extract: Extraction = from_text
 
     async def sample(
         self, model: str, *, template: str = "direct", is_answer: bool = False, repeated: bool = False
@@ -64,7 +81,7 @@ class Run:
         call = self._call(model, template, repeated)
         completion = await self.backends[model].complete(call, self.listener if is_answer else DEAF)
         compared = not is_answer or self.outer is not None  # a plain reply is never weighed against others
-        extracted = extract_answer(self.query, completion.text) if compared else None
+        extracted = self.extract(self.query, completion) if compared else None
         return Candidate(completion, extracted, template)
 
     async def samples(
@@ -88,7 +105,7 @@ class Run:
         """This run as seen by a strategy inside another: same query, meter and trace, that arm's own
         prior, and nothing streamed, since its answer may not be the caller's."""
         prior = self.prospects.get(arm_id, UNKNOWN_PROSPECT).quality
-        return replace(self, prior=prior, listener=DEAF, incumbent=None, outer=self)
+        return replace(self, prior=prior, listener=DEAF, incumbent=None, outer=self, arm_id=arm_id)
 
     async def verify(self, candidate: Candidate) -> Verdict | None:
         """The bound verifier's verdict, ``None`` where none is bound. A verifier that crashes says
@@ -109,19 +126,30 @@ class Run:
         )
         return (await self.backends[model].complete(call)).text
 
-    def probability(self, candidates: Sequence[Candidate], verdicts: Sequence[Verdict | None]) -> float:
-        """P(the leading candidate is right), from the prior and what stands."""
-        return self.confidence.probability(Evidence(self.prior, candidates, verdicts))
+    def evidence(self, answer: Answer) -> Evidence:
+        """What an answer of this run's arm is judged by, beside those of others."""
+        return Evidence(self.prior, answer.weighed, answer.verdicts, self.query, self.arm_id)
 
-    def worth(self, arm_id: str, probability: float) -> tuple[bool, dict[str, float]]:
-        """Whether spending an arm on top pays at the run's price, and the numbers behind it.
+    def worth(
+        self, further: Sequence[str], evidence: Evidence, probability: float
+    ) -> tuple[float, dict[str, float]]:
+        """What asking further arms on top, one after another, is worth at the run's price, in quality
+        units, and the numbers behind it. evidence: of the answer that leads; probability: P(it is right).
 
-        gain = max(0, q_next - P(right)); worth it when stakes * gain > lambda * cost_next.
+        gain = P(right after them) - P(right); worth = stakes * gain - lambda * cost. Where the confidence
+        predictor does not foresee, P(right after them) is the best of their own chances.
         """
-        prospect = self.prospects.get(arm_id, UNKNOWN_PROSPECT)
-        gain = max(0.0, prospect.quality - probability)
-        worth = self.query.wishes.stakes * gain - self.price.per_usd * prospect.cost_usd
-        return worth > 0, {"probability": probability, "gain": gain, "net_worth": worth}
+        prospects = {arm_id: self.prospects.get(arm_id, UNKNOWN_PROSPECT) for arm_id in further}
+        chances = {arm_id: prospect.quality for arm_id, prospect in prospects.items()}
+        gain = self._after(evidence, chances) - probability
+        cost_usd = sum(prospect.cost_usd for prospect in prospects.values())
+        worth = net_worth(gain, cost_usd, self.price, self.query.wishes.stakes)
+        return worth, {"gain": gain, "cost_usd": cost_usd, "net_worth": worth}
+
+    def _after(self, evidence: Evidence, chances: Mapping[str, float]) -> float:
+        if isinstance(self.confidence, Foreseeing):
+            return self.confidence.foresee(evidence, chances)
+        return max(chances.values())
 
     def offer(self, answer: Answer) -> Answer:
         """Make an answer the incumbent: what the caller gets if budget or time ends now. Around it,

@@ -26,7 +26,12 @@ REQUIRED: Mapping[str, Any] = {
         Stage("large/direct", Direct("large")),
     ),
 }
-VARIANTS: Mapping[str, Any] = {"judge": "large", "template": "chain_of_thought", "stop_at": 1.0}
+VARIANTS: Mapping[str, Any] = {
+    "judge": "large",
+    "template": "chain_of_thought",
+    "stop_at": 1.0,
+    "stop": "esc",
+}
 UNUSUAL: Mapping[str, Callable[[], Sequence[Strategy]]] = {}
 
 

@@ -17,6 +17,7 @@ LARGER = "Which number is larger, 45 or 72? Reply with the number only."
 SENTIMENT = "Is the sentiment of this review positive or negative? Reply with one word. Review: Great."
 CHOICE = "Which gas do plants take in?\nA) Oxygen\nB) Carbon dioxide\nC) Helium"
 APPLES = "Tom has 3 apples and buys 4 more. How many apples does he have now?"
+DISCOUNT = "A book costs $10 at half price, 50% off. What was its original price?"
 SENTENCE = "Write one sentence that contains the words river and lantern."
 
 
@@ -55,6 +56,10 @@ def ask(text, **fields):
         ("Name a number of birds seen on 2024-11-05.", "Two tits and 3 crows", "Two tits and 3 crows"),
         ("word " * 5000 + APPLES, "3 + 4 = 7 apples", "7"),
         ("Solve it.", "\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+        (APPLES, "3 + 4 = <<3+4=7>>7\n#### 7\n\nQ: And 8 more?\n#### 15", "7"),
+        (DISCOUNT, "It was 10 / 0.5.\n\nThe original price of the book was $20.", "20"),
+        ("Solve it.", '{"reasoning": "so \\"it\\" is",\n "answer": "\\\\frac{1}{2}"}', "\\frac{1}{2}"),
+        ("Solve it.", '```json\n{"answer": 12}\n```', "12"),
     ],
 )
 def test_the_final_answer_is_kept_apart_from_its_reasoning(question, reply, answer):

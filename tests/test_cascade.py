@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes import RIGHT, Said, Upstream, ask, run_of, virtually
+from fakes import CARDS, RIGHT, Said, Upstream, ask, run_of, virtually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.call import Call
 from router.candidate import Answer
+from router.confidence.consensus import Consensus
 from router.errors import BackendRefused, ConfigurationError
 from router.price import Price
 from router.prospect import Prospect
@@ -164,6 +166,60 @@ def test_a_later_stage_under_way_displaces_nothing() -> None:
     run, _ = virtually(work)
     assert run.incumbent is not None
     assert run.incumbent.candidate.text == "5"
+
+
+def test_stages_that_agree_back_each_other() -> None:
+    """Two cheap models of the same answer are believed where one alone is not: the third is not asked."""
+    stages = tuple(Stage(f"{name}/direct", Direct(name)) for name in ("small", "large", "huge"))
+    prospects = {stage.arm_id: Prospect(0.6, 0.0) for stage in stages[:2]} | {
+        "huge/direct": Prospect(0.8, 0.0)
+    }
+    cards = {name: replace(CARDS["small"], name=name) for name in ("small", "large", "huge")}
+
+    def asked(second: str) -> list[str]:
+        async def work() -> None:
+            run = run_of(upstream, prospects=prospects, cards=cards)
+            run.confidence = Consensus()
+            await Cascade(stages).answer(run)
+
+        upstream = by_model(small=Said("5"), large=Said(second), huge=Said("5"))
+        virtually(work)
+        return [call.model for call in upstream.seen]
+
+    assert asked("5") == ["small", "large"]
+    assert asked("6") == ["small", "large", "huge"]
+
+
+def test_every_later_stage_is_looked_ahead_to() -> None:
+    """A weak next stage does not hide a strong one behind it; its cost is on the way there."""
+    stages = tuple(Stage(f"{name}/direct", Direct(name)) for name in ("small", "large", "huge"))
+    cards = {name: replace(CARDS["small"], name=name) for name in ("small", "large", "huge")}
+    qualities = {"small/direct": 0.6, "large/direct": 0.5, "huge/direct": 0.9}
+    prospects = {arm_id: Prospect(quality, 0.1) for arm_id, quality in qualities.items()}
+
+    def calls(per_usd: float) -> int:
+        async def work() -> None:
+            await Cascade(stages).answer(
+                run_of(upstream, prospects=prospects, cards=cards, price=Price(per_usd))
+            )
+
+        upstream = by_model(small=Said("5"), large=Said("6"), huge=Said("5"))
+        virtually(work)
+        return len(upstream.seen)
+
+    assert calls(1.4) == 3
+    assert calls(1.6) == 1
+
+
+def test_the_trace_tells_what_each_later_stage_promised() -> None:
+    """Gain and cost of going on to each of them stand beside P(right)."""
+    upstream = by_model(small=Said("5"), large=Said("5"))
+    prospects = {SMALL: Prospect(0.6, 0.0), LARGE: Prospect(0.9, 0.01)}
+    _, run = cascaded(CASCADE, upstream, prospects, price=Price(1.0))
+    assert run.steps[0].numbers == pytest.approx(
+        {"probability": 0.6, "leader": 0, f"gain:{LARGE}": 0.3, f"cost_usd:{LARGE}": 0.01,
+         f"net_worth:{LARGE}": 0.29}, abs=1e-3,
+    )  # fmt: skip
 
 
 def test_nothing_is_streamed_that_may_not_be_the_answer() -> None:

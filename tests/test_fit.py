@@ -15,11 +15,12 @@ from router.learnt.platt import Platt
 from router.query import Query
 from training.calibrate import fit_platt
 from training.families import Families
+from training.fit.difficulty import KINDS
 from training.measures import auroc, brier, calibration_error, mean_interval
 from training.rounds import Round
 from training.split import split
 from training.table import Table, tabulate
-from training.train import KINDS, TrainedBundle, train
+from training.train import TrainedBundle, train
 
 MENU = small_menu()
 EXTRACTOR = Extractor.of()
@@ -82,12 +83,27 @@ def test_metrics_are_plain(trained: TrainedBundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rounds", "kind"), [(1, "constant"), (40, "constant"), (100, "logistic"), (2100, "boosted")]
+    ("rounds", "kind"), [(1, "constant"), (40, "constant"), (100, "logistic"), (2100, "logistic")]
 )
 def test_capacity_follows_the_rounds(rounds: int, kind: str) -> None:
-    """With few rounds the predictor is simple; what it was is in the summary."""
+    """With few rounds the predictor is simple, and where trees do not help it stays so; what it was is in
+    the summary."""
     bundle = train(planted_rounds(MENU, rounds), MENU, EXTRACTOR)
     assert bundle.difficulty.name == bundle.summary["kind"] == kind
+
+
+def test_trees_where_they_help() -> None:
+    """Where length and kind of a question matter only together, the automatic choice grows trees."""
+    rounds = planted_rounds(MENU, 2400)
+    rng = np.random.default_rng(0)
+    sizes = np.array([len(r.query.text) for r in rounds])
+    kinds = np.array(["sentence" in r.query.text for r in rounds])
+    long = np.where(kinds, sizes > np.median(sizes[kinds]), sizes > np.median(sizes[~kinds]))
+    chance = np.where(long == kinds, 0.95, 0.05)
+    crossed = [replace(r, reward=float(rng.random() < p)) for r, p in zip(rounds, chance, strict=True)]
+    bundle = train(crossed, MENU, EXTRACTOR)
+    assert bundle.difficulty.name == "boosted"
+    assert bundle.metrics["pooled"]["auroc"] > 0.85
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -29,8 +29,8 @@ from training.table import Table, tabulate
 
 EXTRACTOR = Extractor.of()
 MENU = small_menu()
-FITS: dict[str, Callable[[Table, Table], DifficultyPredictor]] = {
-    "constant": lambda fit, _: fit_constant(fit),
+FITS: dict[str, Callable[[Table], DifficultyPredictor]] = {
+    "constant": fit_constant,
     "logistic": fit_logistic,
     "boosted": fit_boosted,
 }
@@ -43,12 +43,14 @@ QUERIES = [
 ]
 
 
+def planted(menu: Menu = MENU, rounds: int = 700) -> Table:
+    logged = planted_rounds(menu, rounds)
+    return tabulate(logged, split(logged).groups, EXTRACTOR, menu)
+
+
 def fitted(name: str, menu: Menu = MENU, rounds: int = 700) -> DifficultyPredictor:
     """A registered predictor, fitted on planted rounds."""
-    logged = planted_rounds(menu, rounds)
-    parts = split(logged)
-    table = tabulate(logged, parts.groups, EXTRACTOR, menu)
-    return FITS[name](table.take(np.concatenate((parts.fit, parts.test))), table.take(parts.calibrate))
+    return FITS[name](planted(menu, rounds))
 
 
 @pytest.fixture(scope="module", params=PREDICTORS.names())
@@ -82,6 +84,19 @@ def test_estimates_are_sane(predictor: DifficultyPredictor, text: str) -> None:
     assert ((estimate.quality_sd > 0) & (estimate.quality_sd <= 0.5)).all()
     assert (estimate.cost_usd_q90 >= estimate.cost_usd).all()
     assert (estimate.latency_s_q95 >= estimate.latency_s).all()
+
+
+def test_many_at_once_are_as_each(predictor: DifficultyPredictor) -> None:
+    """The estimates of several queries are those of each; of none there are none."""
+    features = planted(rounds=40).features
+    many = predictor.estimates(features)
+    for i in range(len(features.dense)):
+        one = predictor.estimate(features.row(i))
+        for item in fields(Estimate):
+            found, expected = getattr(many, item.name)[i], getattr(one, item.name)
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-12)
+    none = predictor.estimates(features.take(np.zeros(0, np.int64)))
+    assert none.quality.shape == none.cost_usd.shape == (0, len(MENU))
 
 
 def test_state_restores(predictor: DifficultyPredictor) -> None:
@@ -144,11 +159,8 @@ def contrary() -> list[DifficultyPredictor]:
     logged = planted_rounds(WIDE, 900, 1)
     arms = [WIDE[r.arm] for r in logged]
     rewards = [float(rng.random() < 0.9 - 0.25 * np.log2(each.compute)) for each in arms]
-    parts = split(logged)
-    table = tabulate(logged, parts.groups, EXTRACTOR, WIDE)
-    object.__setattr__(table, "reward", np.array(rewards))
-    rest = np.concatenate((parts.fit, parts.test))
-    return [FITS[name](table.take(rest), table.take(parts.calibrate)) for name in ("logistic", "boosted")]
+    table = replace(tabulate(logged, split(logged).groups, EXTRACTOR, WIDE), reward=np.array(rewards))
+    return [FITS[name](table) for name in ("logistic", "boosted")]
 
 
 @given(text=st.text(max_size=200) | st.sampled_from(QUERIES))
@@ -170,9 +182,8 @@ def test_monotone_where_declared(contrary: list[DifficultyPredictor], text: str)
 def test_rounds_make_sure(predictor: DifficultyPredictor) -> None:
     """An arm with rounds behind it is surer than one without any."""
     logged = [r for r in planted_rounds(MENU, 400) if r.arm != "small/steps"]
-    parts = split(logged)
-    table = tabulate(logged, parts.groups, EXTRACTOR, MENU)
-    made = FITS[predictor.name](table.take(parts.fit), table.take(parts.calibrate))
+    table = tabulate(logged, split(logged).groups, EXTRACTOR, MENU)
+    made = FITS[predictor.name](table)
     sd = made.estimate(row("hi")).quality_sd
     assert sd[MENU.position["small/steps"]] > sd[MENU.position["small/direct"]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,6 +15,8 @@ from fakes import QUESTION, Said, Upstream, always, ask, in_turn, run_of, virtua
 from router.budget import Budget
 from router.call import Call, Delta
 from router.candidate import Answer, Candidate, Verdict
+from router.confidence import Evidence
+from router.confidence.agreement import Agreement
 from router.errors import BackendRefused, BudgetExceeded
 from router.price import Price
 from router.prospect import Prospect
@@ -186,17 +189,48 @@ def test_a_fault_outside_the_tree_is_not_swallowed() -> None:
 def test_more_is_worth_it_where_the_gain_outweighs_the_price(
     quality: float, cost_usd: float, per_usd: float, stakes: float, worth: bool
 ) -> None:
-    """stakes * max(0, q_next - P(right)) against lambda * cost, here with P(right) = 0.5."""
+    """stakes * (q_next - P(right)) against lambda * cost, here with P(right) = 0.5."""
 
-    async def work() -> tuple[bool, dict[str, float]]:
+    async def work() -> tuple[float, dict[str, float]]:
         query = ask(wishes=Wishes(stakes=stakes))
         prospects = {"large/direct": Prospect(quality, cost_usd)}
-        return run_of(Upstream(), query, price=Price(per_usd), prospects=prospects).worth("large/direct", 0.5)
+        run = run_of(Upstream(), query, price=Price(per_usd), prospects=prospects)
+        return run.worth(["large/direct"], Evidence(0.5, (), ()), 0.5)
 
-    (is_worth, numbers), _ = virtually(work)
-    assert is_worth == worth
-    net = stakes * max(0.0, quality - 0.5) - per_usd * cost_usd
-    assert numbers == pytest.approx({"probability": 0.5, "gain": max(0.0, quality - 0.5), "net_worth": net})
+    (net_worth, numbers), _ = virtually(work)
+    assert (net_worth > 0) == worth
+    net = stakes * (quality - 0.5) - per_usd * cost_usd
+    assert numbers == pytest.approx({"gain": quality - 0.5, "cost_usd": cost_usd, "net_worth": net})
+
+
+def test_several_arms_cost_their_sum_and_promise_the_best_of_them() -> None:
+    """One after another: what the last one costs comes on top of those before it."""
+
+    async def work() -> tuple[float, dict[str, float]]:
+        prospects = {"small/direct": Prospect(0.8, 0.01), "large/direct": Prospect(0.7, 0.02)}
+        run = run_of(Upstream(), price=Price(1.0), prospects=prospects)
+        return run.worth(["small/direct", "large/direct"], Evidence(0.5, (), ()), 0.5)
+
+    (net_worth, numbers), _ = virtually(work)
+    assert net_worth == pytest.approx(0.3 - 0.03)
+    assert numbers["cost_usd"] == pytest.approx(0.03)
+
+
+def test_a_predictor_that_foresees_is_asked() -> None:
+    """Its word on what further answers would bring counts, not the arms' own chances."""
+
+    class Seer(Agreement):
+        def foresee(self, evidence: Evidence, further: Mapping[str, float]) -> float:
+            return 0.6 if list(further) == ["large/direct"] else 0.0
+
+    async def work() -> tuple[float, dict[str, float]]:
+        prospects = {"large/direct": Prospect(0.9, 0.0)}
+        run = run_of(Upstream(), prospects=prospects)
+        run.confidence = Seer()
+        return run.worth(["large/direct"], Evidence(0.5, (), ()), 0.5)
+
+    (net_worth, _), _ = virtually(work)
+    assert net_worth == pytest.approx(0.1)
 
 
 def test_a_run_within_a_run_shares_its_meter_and_its_trace() -> None:

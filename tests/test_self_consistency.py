@@ -10,9 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.candidate import Answer
+from router.configuration import parse_configuration
+from router.configured import configured_menu
 from router.errors import BackendRefused, ConfigurationError
 from router.run import SAMPLING_TEMPERATURE, Run
-from router.stopping import stability
+from router.stopping.adaptive_consistency import stability
+from router.stopping.value_of_information import ValueOfInformation
 from router.strategies.self_consistency import SelfConsistency
 
 
@@ -121,7 +124,17 @@ def test_what_the_caller_set_above_nought_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"n": 1}, {"stop_at": 0.5}, {"stop_at": 1.1}, {"template": "rhyme"}], ids=str
+    "options",
+    [
+        {"n": 1},
+        {"stop_at": 0.5},
+        {"stop_at": 1.1},
+        {"template": "rhyme"},
+        {"stop": "sometimes"},
+        {"stop": "esc", "rule": {"width": 5}},
+        {"stop": "esc", "rule": {"window": 1}},
+    ],
+    ids=str,
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
     """One draw is no vote, even odds no stability, and a template must exist: known before any request."""
@@ -134,3 +147,56 @@ def test_the_id_names_the_template_only_where_it_is_unusual() -> None:
     families = [SelfConsistency("small", 4, template=name).family for name in ("chain_of_thought", "direct")]
     assert families == ["small/self_consistency", "small/self_consistency:direct"]
     assert all(a != b for a, b in pairwise(families))
+
+
+def test_another_rule_stops_by_its_own_lights() -> None:
+    """Windows of three: the second agrees, so six of sixteen are drawn, three at a time."""
+    upstream = Upstream(in_turn("6", "5", "5", "5", "5", "5"))
+    answer, run, seconds = voted(SelfConsistency("small", 16, stop="esc", rule={"window": 3}), upstream)
+    assert len(upstream.seen) == 6
+    assert seconds == pytest.approx(2.0)
+    assert answer.candidate.extracted == "5"
+    assert answer.complete
+    assert run.steps[-1].reason == "a whole window agrees"
+
+
+def test_a_draw_that_is_not_worth_its_price_is_not_made() -> None:
+    """At a price above all gains the first answer stands."""
+    rule = {"price_per_draw": 1.0, "weights": {"2": (0.1, 0.0, 0.0, 0.0, 0.0)}}
+    upstream = Upstream(in_turn("5"))
+    answer, _, _ = voted(SelfConsistency("small", 16, stop="value_of_information", rule=rule), upstream)
+    assert len(upstream.seen) == 1
+    assert answer.complete
+
+
+def test_arms_keep_their_meaning_as_rules_are_added() -> None:
+    """A bundle knows an arm by this text, so the default rule is not in it, and another one is."""
+    assert repr(SelfConsistency("small", 4)) == (
+        "SelfConsistency(model='small', n=4, template='chain_of_thought', stop_at=0.95)"
+    )
+    esc = SelfConsistency("small", 4, stop="esc", rule={"window": 3})
+    assert repr(esc).endswith("stop_at=0.95, stop='esc', rule={'window': 3})")
+    assert esc.family == "small/self_consistency:esc"
+
+
+def test_a_learnt_rule_travels_in_the_configuration() -> None:
+    """As plain numbers of ``[[menu]]``, beside a compute ladder: each rung is an arm of its own."""
+    weights = {"2": [0.1, 0.0, 0.0, 0.0, 0.0]}
+    entry = {
+        "strategy": "self_consistency",
+        "models": ["small"],
+        "n": [4, 8],
+        "stop": "value_of_information",
+        "rule": {"price_per_draw": 0.001, "weights": weights},
+    }
+    prices = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_completion_tokens": 1.0}
+    values = {
+        "backends": {"fake": {"type": "scripted"}},
+        "models": {"small": {"backend": "fake", **prices}},
+        "menu": [entry],
+    }
+    menu = configured_menu(parse_configuration(values))
+    assert menu.ids == [f"small/self_consistency:value_of_information@{n}" for n in (4, 8)]
+    strategy = menu.arms[0].strategy
+    assert isinstance(strategy, SelfConsistency)
+    assert strategy.stopping_rule() == ValueOfInformation(0.001, weights)

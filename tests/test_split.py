@@ -36,25 +36,23 @@ def long_text(seed: int, words: int = 60) -> list[str]:
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(0, 100)), min_size=1, max_size=60))
 @settings(max_examples=80)
 def test_parts_cover_and_keep_groups(asked: list[tuple[str, float]]) -> None:
-    """The parts are disjoint, cover all, and no question stands in two of them."""
+    """The parts are disjoint, cover all, and no question stands in both."""
     made = rounds([text for text, _ in asked], [time for _, time in asked])
     parts = split(made)
-    rows = np.concatenate((parts.fit, parts.calibrate, parts.test))
+    rows = np.concatenate((parts.fit, parts.test))
     assert sorted(rows.tolist()) == list(range(len(made)))
-    keys = [{made[i].question_key for i in part} for part in (parts.fit, parts.calibrate, parts.test)]
+    keys = [{made[i].question_key for i in part} for part in (parts.fit, parts.test)]
     assert not keys[0] & keys[1]
-    assert not keys[0] & keys[2]
-    assert not keys[1] & keys[2]
     assert len(parts.fit)
 
 
 def test_the_latest_are_tested() -> None:
-    """Of distinct questions, the oldest are fitted, then come those to calibrate, and the latest to test."""
+    """Of distinct questions, the oldest are fitted, and the latest tested."""
     order = np.random.default_rng(0).permutation(100)
     parts = split(rounds([f"question {i}" for i in order], order.astype(float).tolist()))
-    fit, calibrate, test = (order[part] for part in (parts.fit, parts.calibrate, parts.test))
-    assert fit.max() < calibrate.min() <= calibrate.max() < test.min()
-    assert (len(fit), len(calibrate), len(test)) == (60, 20, 20)
+    fit, test = order[parts.fit], order[parts.test]
+    assert fit.max() < test.min()
+    assert (len(fit), len(test)) == (80, 20)
 
 
 def test_unknown_times_are_drawn() -> None:

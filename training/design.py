@@ -1,137 +1,132 @@
-"""Design: the sparse matrix of a linear model over query x arm, and back from its coefficients."""
+"""Design: what a linear model looks at of each query, and back from its weights to what serves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from router.estimate import FloatArray
+from router.learnt.projection import Projection
 from router.learnt.scaling import Scaling
 from training.families import Families
 from training.table import Features, Table
 
 IntArray = NDArray[np.int64]
+SingleArray = NDArray[np.float32]
 
-MOST_BUCKETS = 30_000
+MOST_BUCKETS = 40_000
 """Of the hashed buckets that at least two queries share, the most frequent are kept."""
-MOST_COMPONENTS = 128
-"""The hashed weights lie in the space of this many principal components of the queries: almost what
-the l2 penalty would leave of them, at a fraction of the time. The components are multiplied out again,
-so that serving sees plain weights."""
-
-SCALES = {
-    "shared_hashed": 1.5,
-    "family_hashed": 1.5,
-    "shared_dense": 0.15,
-    "family_dense": 0.25,
-    "family": 5.0,
-    "slope": 2.0,
-    "arm": 2.0,
-}
-"""Prior deviation of each block's coefficients relative to each other: columns are multiplied by it,
-so that one l2 penalty fits all of them. Chosen by the log loss out of fold on logs of one arm a query,
-from recorded mathematics, science and table questions as well as made-up ones."""
+MOST_COMPONENTS = 512
+"""The hashed weights lie in the space of this many principal components of the queries: what the l2
+penalty would leave of the others is little, and the time is a fraction. The components are multiplied
+out again, so that serving sees plain weights."""
+MOST_QUERIES = 20_000
+"""The components are those of no more queries than this."""
+OVERSAMPLED = 10
+LEAST_SQUARE = 1e-4
+"""Of a singular value: those below are nothing but rounding."""
+DENSE_SCALE = 0.1
+"""Prior deviation of a dense feature's weight relative to a component's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Design:
-    """Blocks of columns: hashed and dense features, shared and by family; an intercept for each
-    family; its slope on log2(compute); and an intercept for each arm of a family that is not monotone,
-    whose quality may rise and fall again."""
+    """Inputs of a query: its hashed features, weighted by how rare they are, brought to norm one and
+    projected on the components; and its scaled dense features.
+
+    kept, shape (kept,): the buckets. weight, shape (kept,): their inverse document frequency.
+    components, shape (kept, components), orthonormal columns.
+    """
 
     families: Families
     scaling: Scaling
     kept: IntArray
-    components: FloatArray
-    """Shape (kept buckets, components)."""
+    weight: SingleArray
+    components: SingleArray
 
     @classmethod
-    def of(cls, table: Table, *, hashed: bool = True) -> Design:
-        """The design for a table's queries and menu."""
-        kept = _shared_buckets(table) if hashed else np.zeros(0, np.int64)
-        seen = table.features.hashed[np.unique(table.query)][:, kept]
-        return cls(Families.of(table.menu), table.scaling, kept, _components(seen))
+    def of(cls, table: Table) -> Design:
+        """The design for a table's queries and menu; rewards are not looked at."""
+        seen = table.features.hashed[np.unique(table.query)]
+        counts = np.bincount(seen.indices, minlength=seen.shape[1])
+        frequent = np.argsort(-counts, kind="stable")[:MOST_BUCKETS]
+        kept = np.sort(frequent[counts[frequent] >= 2])
+        weight = (np.log((1 + seen.shape[0]) / (1 + counts[kept])) + 1).astype(np.float32)
+        components = _components(_weighted(seen, kept, weight))
+        return cls(Families.of(table.menu), table.scaling, kept, weight, components)
 
-    def matrix(self, table: Table) -> sparse.csr_matrix:
-        """Shape (rounds, columns of all blocks)."""
-        features, family = table.features, self.families.of_arm[table.arm]
-        hashed = sparse.csr_matrix((features.hashed[:, self.kept] @ self.components)[table.query])
-        dense = sparse.csr_matrix(self.scaling(features.dense)[table.query])
-        slope = sparse.csr_matrix(self.families.log_compute[table.arm][:, None])
-        ones = sparse.csr_matrix(np.ones((len(table), 1)))
-        arms = sparse.csr_matrix((~self.families.monotone[table.arm]).astype(np.float64)[:, None])
-        count = len(self.families)
-        blocks = {
-            "shared_hashed": hashed,
-            "family_hashed": _spread(hashed, family, count),
-            "shared_dense": dense,
-            "family_dense": _spread(dense, family, count),
-            "family": _spread(ones, family, count),
-            "slope": _spread(slope, family, count),
-            "arm": _spread(arms, table.arm, len(table.menu)),
-        }
-        return sparse.hstack([SCALES[name] * block for name, block in blocks.items()], "csr")
+    def inputs(self, features: Features, rows: IntArray) -> SingleArray:
+        """Of some of the queries, shape (rows, components + dense columns)."""
+        hashed = _weighted(features.hashed[rows], self.kept, self.weight) @ self.components
+        dense = DENSE_SCALE * self.scaling(features.dense[rows])
+        return np.concatenate((hashed, dense), axis=1, dtype=np.float32)
 
-    @property
-    def forbidden_below_zero(self) -> IntArray:
-        """The columns whose coefficients must not be negative: slopes of monotone families."""
-        families = np.unique(self.families.of_arm[self.families.monotone])
-        return families + self._offsets()["slope"]
+    def seen(self, table: Table) -> Seen:
+        """The inputs of a table's queries."""
+        queries, place = np.unique(table.query, return_inverse=True)
+        return Seen(self, self.inputs(table.features, queries), place)
 
-    def unpack(self, coefficients: FloatArray, intercept: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Each arm's constant part, shape (arms,); dense weights, shape (columns, families); hashed
-        weights, shape (kept buckets, families)."""
-        part = self._parts(coefficients)
-        of_arm, count = self.families.of_arm, len(self.families)
-        base = intercept + part["family"][of_arm] + part["slope"][of_arm] * self.families.log_compute
-        base = base + np.where(self.families.monotone, 0.0, part["arm"])
-        dense = part["shared_dense"][:, None] + part["family_dense"].reshape(count, -1).T
-        hashed = part["shared_hashed"][:, None] + part["family_hashed"].reshape(count, -1).T
-        return base, dense, self.components @ hashed
+    def dense_weights(self, weights: FloatArray) -> FloatArray:
+        """Of the scaled dense features, shape (columns, outputs), from weights on the inputs."""
+        return DENSE_SCALE * weights[self.components.shape[1] :]
 
-    def _parts(self, coefficients: FloatArray) -> dict[str, FloatArray]:
-        offsets, sizes = self._offsets(), self._sizes()
-        return {
-            name: SCALES[name] * coefficients[offsets[name] : offsets[name] + sizes[name]] for name in SCALES
-        }
-
-    def _sizes(self) -> dict[str, int]:
-        hashed, columns, families = self.components.shape[1], len(self.scaling.center), len(self.families)
-        arms = len(self.families.of_arm)
-        sizes = (hashed, hashed * families, columns, columns * families, families, families, arms)
-        return dict(zip(SCALES, sizes, strict=True))
-
-    def _offsets(self) -> dict[str, int]:
-        sizes = self._sizes()
-        starts = np.cumsum([0, *sizes.values()])
-        return {name: int(start) for name, start in zip(sizes, starts, strict=False)}
+    def projection(self, weights: FloatArray, leading: int, buckets: int) -> Projection:
+        """The hashed features' part of weights on the inputs, shape (inputs, outputs), and after the
+        outputs the leading components."""
+        table = np.concatenate(
+            (self.components @ weights[: self.components.shape[1]], self.components[:, :leading]), axis=1
+        )
+        slot = np.zeros(buckets, np.int32)
+        slot[self.kept] = np.arange(1, len(self.kept) + 1)
+        return Projection(slot, _after_zero(self.weight), _after_zero(table))
 
 
-def _shared_buckets(table: Table) -> IntArray:
-    seen: Features = table.features
-    counts = np.bincount(seen.hashed[np.unique(table.query)].indices, minlength=seen.hashed.shape[1])
-    frequent = np.argsort(-counts, kind="stable")[:MOST_BUCKETS]
-    return np.sort(frequent[counts[frequent] >= 2])
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A design's inputs of the queries of some rounds, shape (queries, inputs). place, shape (rounds,):
+    where each round's query stands."""
+
+    design: Design
+    inputs: SingleArray
+    place: IntArray
+
+    def take(self, rounds: IntArray) -> Seen:
+        """Of some of the rounds."""
+        return Seen(self.design, self.inputs, self.place[rounds])
 
 
-def _components(hashed: sparse.csr_matrix) -> FloatArray:
-    """Right singular vectors [randomised, Halko et al. 2011], shape (columns, components)."""
+def _after_zero(rows: NDArray[Any]) -> SingleArray:
+    """With a row of zeros before them: that of the buckets that were not kept."""
+    return np.concatenate((np.zeros_like(rows[:1], shape=(1, *rows.shape[1:])), rows), dtype=np.float32)
+
+
+def _weighted(hashed: sparse.csr_matrix, kept: IntArray, weight: SingleArray) -> sparse.csr_matrix:
+    weighted = hashed[:, kept].astype(np.float32)
+    weighted.data *= weight[weighted.indices]
+    norm = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
+    weighted.data /= np.repeat(np.where(norm > 0, norm, 1.0), np.diff(weighted.indptr)).astype(np.float32)
+    return weighted
+
+
+def _components(hashed: sparse.csr_matrix) -> SingleArray:
+    """The leading right singular vectors, shape (columns, components), by one power iteration of a random
+    sketch [Halko et al. 2011, section 4.5]."""
+    rng = np.random.default_rng(0)
+    if hashed.shape[0] > MOST_QUERIES:
+        hashed = hashed[np.sort(rng.choice(hashed.shape[0], MOST_QUERIES, replace=False))]
     count = min(MOST_COMPONENTS, *hashed.shape)
     if not count:
-        return np.zeros((hashed.shape[1], 0))
+        return np.zeros((hashed.shape[1], 0), np.float32)
+    sketch = rng.standard_normal((hashed.shape[0], min(count + OVERSAMPLED, hashed.shape[0])), np.float32)
     with threadpool_limits(1):  # on a busy machine, threads would mostly wait for each other
-        _, _, vectors = randomized_svd(hashed, count, n_iter=3, random_state=0)
-    return np.ascontiguousarray(vectors.T)
-
-
-def _spread(block: sparse.csr_matrix, group: IntArray, groups: int) -> sparse.csr_matrix:
-    """The block's columns once for each group, a row's values in the columns of its group."""
-    width = block.shape[1]
-    per_row = np.diff(block.indptr)
-    indices = block.indices + np.repeat(group, per_row) * width
-    return sparse.csr_matrix((block.data, indices, block.indptr), shape=(block.shape[0], width * groups))
+        span, _ = np.linalg.qr(hashed @ (hashed.T @ sketch))
+        image = hashed.T @ span
+        squares, turn = np.linalg.eigh(image.T @ image)
+        leading = slice(None, -count - 1, -1)
+        vectors = (image @ turn[:, leading]) / np.sqrt(np.maximum(squares[leading], LEAST_SQUARE))
+    return np.ascontiguousarray(vectors, np.float32)

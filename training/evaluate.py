@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -27,10 +27,9 @@ def evaluate(
     score, AUROC, calibration error), ``gain`` (the constant's log loss less the predictor's, with a
     bootstrap interval over groups: above 0 is better), ``arms`` (the same by arm), ``spending``
     (relative error of predicted means), and ``value`` of the greedy policy, ``None`` without odds."""
-    estimates = estimates_of(difficulty, table)
-    of_round = [estimates[i] for i in table.query]
-    quality = _of_arms([e.quality for e in of_round], table)
-    bar = _of_arms([e.quality for e in _estimates_by_round(constant, table)], table)
+    estimates = estimates_by_round(difficulty, table)
+    quality = _of_arms(estimates.quality, table)
+    bar = _of_arms(estimates_by_round(constant, table).quality, table)
     gain = log_losses(bar, table.reward) - log_losses(quality, table.reward)
     return {
         "rounds": len(table),
@@ -39,24 +38,21 @@ def evaluate(
         "constant": _measures(bar, table.reward),
         "gain": dict(zip(("mean", "low", "high"), mean_interval(gain, table.group, seed), strict=True)),
         "arms": _by_arm(quality, table),
-        "spending": _spending(of_round, table),
-        "value": greedy_value(of_round, rounds, table),
+        "spending": _spending(estimates, table),
+        "value": greedy_value(estimates, rounds, table),
     }
 
 
-def estimates_of(difficulty: DifficultyPredictor, table: Table) -> dict[int, Estimate]:
-    """The estimate of each query of the table, by its row of ``features``."""
-    return {int(i): difficulty.estimate(table.features.row(int(i))) for i in np.unique(table.query)}
+def estimates_by_round(difficulty: DifficultyPredictor, table: Table) -> Estimate:
+    """The estimate of each round's query; arrays of shape (rounds, arms)."""
+    seen, place = np.unique(table.query, return_inverse=True)
+    estimates = difficulty.estimates(table.features.take(seen))
+    return Estimate(**{item.name: getattr(estimates, item.name)[place] for item in fields(Estimate)})
 
 
-def _estimates_by_round(difficulty: DifficultyPredictor, table: Table) -> list[Estimate]:
-    estimates = estimates_of(difficulty, table)
-    return [estimates[i] for i in table.query]
-
-
-def _of_arms(rows: Sequence[FloatArray], table: Table) -> FloatArray:
+def _of_arms(values: FloatArray, table: Table) -> FloatArray:
     """Each round's value for its own arm, shape (rounds,)."""
-    return np.array([row[arm] for row, arm in zip(rows, table.arm, strict=True)])
+    return np.asarray(values[np.arange(len(table)), table.arm])
 
 
 def _measures(quality: FloatArray, reward: FloatArray) -> dict[str, float | None]:
@@ -79,14 +75,14 @@ def _by_arm(quality: FloatArray, table: Table) -> dict[str, dict[str, Any]]:
     return measured
 
 
-def _spending(estimates: Sequence[Estimate], table: Table) -> dict[str, float | None]:
+def _spending(estimates: Estimate, table: Table) -> dict[str, float | None]:
     """Predicted over actual totals less one, and the share of rounds below the predicted quantile."""
     cost, latency = table.cost_usd, table.latency_s
     return {
-        "cost_error": _relative(_of_arms([e.cost_usd for e in estimates], table), cost),
-        "cost_q90_coverage": _coverage(_of_arms([e.cost_usd_q90 for e in estimates], table), cost),
-        "latency_error": _relative(_of_arms([e.latency_s for e in estimates], table), latency),
-        "latency_q95_coverage": _coverage(_of_arms([e.latency_s_q95 for e in estimates], table), latency),
+        "cost_error": _relative(_of_arms(estimates.cost_usd, table), cost),
+        "cost_q90_coverage": _coverage(_of_arms(estimates.cost_usd_q90, table), cost),
+        "latency_error": _relative(_of_arms(estimates.latency_s, table), latency),
+        "latency_q95_coverage": _coverage(_of_arms(estimates.latency_s_q95, table), latency),
     }
 
 
@@ -101,22 +97,19 @@ def _coverage(predicted: FloatArray, actual: FloatArray) -> float | None:
     return float(np.mean(actual[known] <= predicted[known] + 1e-12)) if known.any() else None
 
 
-def greedy_value(
-    estimates: Sequence[Estimate], rounds: Sequence[Round], table: Table
-) -> dict[str, Any] | None:
+def greedy_value(estimates: Estimate, rounds: Sequence[Round], table: Table) -> dict[str, Any] | None:
     """Off-policy value of taking, at each round's own prices, the arm of the greatest predicted utility
     among those that could be drawn there; of the rounds with known odds, against ``logged``, what those
     rounds earned. ``None`` where there are none."""
     usable = [i for i, r in enumerate(rounds) if r.propensities is not None and r.propensity]
     if not usable:
         return None
-    picked = [_greedy_arm(estimates[i], rounds[i]) for i in usable]
+    picked = [_greedy_arm(_one(estimates, i), rounds[i]) for i in usable]
     arm = table.arm[usable]
     propensity = np.array([rounds[i].propensity for i in usable], np.float64)
     target = (np.array(picked) == arm).astype(np.float64)
     logged = Logged(table.reward[usable], propensity, target)
-    predicted = np.array([estimates[i].quality[a] for i, a in zip(usable, arm, strict=True)])
-    predicted_target = np.array([estimates[i].quality[a] for i, a in zip(usable, picked, strict=True)])
+    predicted, predicted_target = estimates.quality[usable, arm], estimates.quality[usable, picked]
     return {
         "logged": _plain(Value.of(logged.reward, np.ones(len(usable)))),
         "snips": _plain(snips(logged)),
@@ -128,6 +121,10 @@ def greedy_value(
 def _plain(value: Value) -> dict[str, float | None]:
     """JSON knows no infinity."""
     return {name: number if np.isfinite(number) else None for name, number in asdict(value).items()}
+
+
+def _one(estimates: Estimate, i: int) -> Estimate:
+    return Estimate(**{item.name: getattr(estimates, item.name)[i] for item in fields(Estimate)})
 
 
 def _greedy_arm(estimate: Estimate, r: Round) -> int:

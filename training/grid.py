@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ from router.errors import InvalidQuery, StoreError
 from router.estimate import FloatArray
 from training.rounds import question_key
 
-REQUIRED = ("query_id", "query", "model", "strategy", "score", "cost_usd", "split")
+REQUIRED = ("query_id", "query", "model", "strategy", "score", "cost_usd")
 OPTIONAL = (
     "dataset",
     "domain",
@@ -26,6 +28,7 @@ OPTIONAL = (
     "prompt_tokens",
     "completion_tokens",
     "question_key",
+    "split",
 )
 CORRECT_AT = 0.99
 
@@ -53,7 +56,7 @@ class Grid:
     arms: ``<model>/<strategy>``, or the model alone where the pool has one strategy. draws: n lists of m
     sequences of draws. reward, shape (n, m): the share of draws whose score is at least ``correct_at``.
     cost_usd, shape (n, m): mean over draws. test, shape (n,): the logged split. dropped: reason -> how
-    many queries were left out.
+    many queries were left out. models, shape (m,): each arm's model.
     """
 
     dataset: str
@@ -68,6 +71,7 @@ class Grid:
     cost_usd: FloatArray
     test: BoolArray
     dropped: Mapping[str, int]
+    models: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -94,21 +98,26 @@ def read_grid(
     dataset: str | None = None,
     models: Sequence[str] | None = None,
     correct_at: float = CORRECT_AT,
+    *,
+    ignore_split: bool = False,
 ) -> Grid:
-    """The grid of one data set of a file, over the pool ``models`` (names or parts of names that only one
-    model has; default: all models whose costs are known).
+    """The grid of one data set of a file, over the pool ``models`` (names, parts of names, or their
+    dash-separated parts in order, that only one model has; default: all models whose costs are known).
 
     Queries that lack an arm of the pool are left out, and test queries whose question_key stands in
-    train; ``dropped`` counts both. ``StoreError`` where the file cannot be read or lacks a column,
-    ``InvalidQuery`` where dataset or models do not name what the file holds, where fewer than two arms
-    remain, or costs of the pool are null.
+    train; ``dropped`` counts both. ignore_split: keep the latter, for folds that keep equal questions
+    together. ``StoreError`` where the file cannot be read or lacks a column, ``InvalidQuery`` where
+    dataset or models do not name what the file holds, where fewer than two arms remain, or costs of
+    the pool are null.
     """
-    rows = _of_dataset(_rows(path), dataset, path)
-    name = str(rows[0].get("dataset") or path.stem)
-    rows = _of_models(rows, models)
+    table = _of_dataset(_table(path), dataset, path)
+    name = dataset or str(table["dataset"][0].as_py())
+    table, pool = _of_models(table, models)
+    place = {model: i for i, model in enumerate(pool)}
+    rows = sorted(table.to_pylist(), key=lambda row: place[row["model"]])
     arms = _arms(rows)
     _check_costs(rows, arms)
-    return _grid(name, arms, rows, correct_at)
+    return _grid(name, arms, rows, correct_at, ignore_split)
 
 
 def arm_of(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -116,7 +125,8 @@ def arm_of(row: Mapping[str, Any]) -> tuple[str, str]:
     return str(row["model"]), str(row["strategy"])
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _table(path: Path) -> pa.Table:
+    """The known columns, with a column ``dataset`` in any case."""
     try:
         names = parquet.read_schema(path).names
         missing = [name for name in REQUIRED if name not in names]
@@ -124,45 +134,62 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             raise StoreError(
                 f"{path} lacks the columns {', '.join(missing)}. `effortwise traces export` writes them all."
             )
-        columns = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
-        rows: list[dict[str, Any]] = parquet.read_table(path, columns=columns).to_pylist()
+        table = parquet.read_table(path, columns=[n for n in (*REQUIRED, *OPTIONAL) if n in names])
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read as Parquet: {error}.") from error
-    if not rows:
+    if not len(table):
         raise StoreError(f"{path} holds no rows.")
-    return rows
+    if "dataset" not in names:
+        return table.append_column("dataset", pa.array([path.stem] * len(table)))
+    filled = compute.fill_null(table["dataset"].cast(pa.string()), path.stem)
+    return table.set_column(table.column_names.index("dataset"), "dataset", filled)
 
 
-def _of_dataset(rows: list[dict[str, Any]], dataset: str | None, path: Path) -> list[dict[str, Any]]:
-    known = sorted({str(row.get("dataset") or path.stem) for row in rows})
+def _of_dataset(table: pa.Table, dataset: str | None, path: Path) -> pa.Table:
+    known = sorted(compute.unique(table["dataset"]).to_pylist())
     if dataset is None and len(known) > 1:
         raise InvalidQuery(f"{path} holds several data sets: give --dataset, one of {', '.join(known)}.")
     if dataset is not None and dataset not in known:
         raise InvalidQuery(f"{path} holds no data set {dataset!r}. It holds: {', '.join(known)}.")
-    wanted = dataset or known[0]
-    return [row for row in rows if str(row.get("dataset") or path.stem) == wanted]
+    return table.filter(compute.equal(table["dataset"], dataset or known[0]))
 
 
-def _of_models(rows: list[dict[str, Any]], models: Sequence[str] | None) -> list[dict[str, Any]]:
-    known = list(dict.fromkeys(str(row["model"]) for row in rows))
+def _of_models(table: pa.Table, models: Sequence[str] | None) -> tuple[pa.Table, list[str]]:
+    """The rows of the pool, and its models in order."""
+    known = compute.unique(table["model"]).to_pylist()
     if models is None:
-        unpriced = {str(row["model"]) for row in rows if row["cost_usd"] is None}
-        wanted = [model for model in known if model not in unpriced]
+        unpriced = set(table.filter(compute.is_null(table["cost_usd"]))["model"].to_pylist())
+        pool = [model for model in known if model not in unpriced]
     else:
-        wanted = [_resolve(name, known) for name in models]
-    place = {model: i for i, model in enumerate(wanted)}
-    kept = [row for row in rows if row["model"] in place]
-    return sorted(kept, key=lambda row: place[row["model"]])
+        pool = list(dict.fromkeys(resolve(name, known) for name in models))
+    return table.filter(compute.is_in(table["model"], pa.array(pool, pa.string()))), pool
 
 
-def _resolve(name: str, known: Sequence[str]) -> str:
+def resolve(name: str, known: Sequence[str]) -> str:
+    """The one model of that name; else the one whose name holds it; else the one whose name has its
+    dash-separated parts in order. ``InvalidQuery`` where there is none or are several."""
     if name in known:
         return name
     matches = [model for model in known if name.casefold() in model.casefold()]
+    matches = matches or [model for model in known if _in_order(_parts(name), _parts(model))]
     if len(matches) != 1:
         what = f"fits several models: {', '.join(matches)}" if matches else "names no model of the data set"
         raise InvalidQuery(f"{name!r} {what}. Known: {', '.join(known)}.")
     return matches[0]
+
+
+def _parts(name: str) -> list[str]:
+    return name.casefold().replace("/", "-").split("-")
+
+
+def _in_order(parts: Sequence[str], whole: Sequence[str]) -> bool:
+    """Whether all parts stand in the whole, in their order.
+
+    >>> _in_order(["code", "llama", "34b"], ["code", "llama", "instruct", "34b", "chat"])
+    True
+    """
+    rest = iter(whole)
+    return all(part in rest for part in parts)
 
 
 def _arms(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
@@ -186,28 +213,19 @@ def _check_costs(rows: Sequence[Mapping[str, Any]], arms: Mapping[tuple[str, str
 
 
 def _grid(
-    name: str, arms: Mapping[tuple[str, str], str], rows: Sequence[Mapping[str, Any]], correct_at: float
+    name: str,
+    arms: Mapping[tuple[str, str], str],
+    rows: Sequence[Mapping[str, Any]],
+    correct_at: float,
+    ignore_split: bool,
 ) -> Grid:
-    position = {pair: i for i, pair in enumerate(arms)}
-    found: dict[str, Mapping[str, Any]] = {}
-    cells: dict[str, list[list[tuple[int, Draw]]]] = {}
-    for row in rows:
-        if row["score"] is None or row["query"] is None:
-            continue
-        query_id = str(row["query_id"])
-        found.setdefault(query_id, row)
-        cell = cells.setdefault(query_id, [[] for _ in arms])[position[arm_of(row)]]
-        cell.append((int(row.get("sample_index") or 0), _draw(row)))
+    asked, cells = _cells(rows, list(arms))
     whole = [query_id for query_id, drawn in cells.items() if all(drawn)]
-    kept, dropped = _without_known_questions(whole, found)
-    dropped = {"lack an arm of the pool": len(cells) - len(whole), **dropped}
+    kept = whole if ignore_split else _without_known_questions(whole, asked)
     if not kept:
         raise InvalidQuery(f"No query of {name} was answered by every arm of the pool.")
-    draws = [
-        [tuple(draw for _, draw in sorted(cell, key=lambda d: d[0])) for cell in cells[query_id]]
-        for query_id in kept
-    ]
-    some = [found[query_id] for query_id in kept]
+    draws = [[_in_drawn_order(cell) for cell in cells[query_id]] for query_id in kept]
+    some = [asked[query_id] for query_id in kept]
     return Grid(
         name,
         tuple(arms.values()),
@@ -217,11 +235,42 @@ def _grid(
         tuple(str(row.get("domain") or "") for row in some),
         tuple(row.get("reference") for row in some),
         draws,
-        np.array([[np.mean([d.score >= correct_at for d in cell]) for cell in line] for line in draws]),
-        np.array([[np.mean([d.cost_usd for d in cell]) for cell in line] for line in draws]),
-        np.array([row["split"] == "test" for row in some]),
-        dropped,
+        _means(draws, lambda draw: draw.score >= correct_at),
+        _means(draws, lambda draw: draw.cost_usd),
+        np.array([row.get("split") == "test" for row in some]),
+        {
+            "lack an arm of the pool": len(cells) - len(whole),
+            "test questions that stand in train": len(whole) - len(kept),
+        },
+        tuple(model for model, _ in arms),
     )
+
+
+def _cells(
+    rows: Sequence[Mapping[str, Any]], arms: Sequence[tuple[str, str]]
+) -> tuple[dict[str, Mapping[str, Any]], dict[str, list[list[tuple[int, Draw]]]]]:
+    """By query id: its first row, and for each arm its numbered draws. Rows without a score or a text
+    tell nothing."""
+    position = {pair: i for i, pair in enumerate(arms)}
+    asked: dict[str, Mapping[str, Any]] = {}
+    cells: dict[str, list[list[tuple[int, Draw]]]] = {}
+    for row in rows:
+        if row["score"] is None or row["query"] is None:
+            continue
+        query_id = str(row["query_id"])
+        asked.setdefault(query_id, row)
+        cell = cells.setdefault(query_id, [[] for _ in arms])[position[arm_of(row)]]
+        cell.append((int(row.get("sample_index") or 0), _draw(row)))
+    return asked, cells
+
+
+def _in_drawn_order(cell: Sequence[tuple[int, Draw]]) -> tuple[Draw, ...]:
+    return tuple(draw for _, draw in sorted(cell, key=lambda numbered: numbered[0]))
+
+
+def _means(draws: Sequence[Sequence[Sequence[Draw]]], value: Callable[[Draw], float]) -> FloatArray:
+    """The mean of each cell, shape (n, m)."""
+    return np.array([[sum(map(value, cell)) / len(cell) for cell in line] for line in draws], np.float64)
 
 
 def _draw(row: Mapping[str, Any]) -> Draw:
@@ -239,9 +288,8 @@ def _key(row: Mapping[str, Any]) -> str:
     return str(row.get("question_key") or question_key(str(row["query"])))
 
 
-def _without_known_questions(
-    query_ids: Sequence[str], found: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[str], dict[str, int]]:
-    train = {_key(found[i]) for i in query_ids if found[i]["split"] != "test"}
-    kept = [i for i in query_ids if found[i]["split"] != "test" or _key(found[i]) not in train]
-    return kept, {"test questions that stand in train": len(query_ids) - len(kept)}
+def _without_known_questions(query_ids: Sequence[str], asked: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Those of train, and those of test whose question does not stand in train."""
+    tested = {i for i in query_ids if asked[i].get("split") == "test"}
+    train = {_key(asked[i]) for i in query_ids if i not in tested}
+    return [i for i in query_ids if i not in tested or _key(asked[i]) not in train]

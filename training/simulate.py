@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from router.allocator import plan_budget
-from router.answers import extract_answer
 from router.arm import Arm
 from router.candidate import Answer, Candidate
 from router.confidence import ConfidencePredictor
@@ -16,8 +15,9 @@ from router.metering import Meter, Metered
 from router.price import Price
 from router.prospect import Prospect
 from router.query import Query
-from router.replay import Recording, Replay
+from router.replay import Recorded, Recording, Replay
 from router.run import Run
+from router.trace import Step
 from router.usage import Usage
 from router.verifiers import make_verifier
 from training.virtual_time import VirtualTimeLoop
@@ -26,8 +26,8 @@ from training.virtual_time import VirtualTimeLoop
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """What one arm made of one query: the chosen answer's recorded score in [0, 1] (0 where there was
-    none), what it spent, its wall time in seconds (parallel calls overlapping), and the candidates it
-    weighed."""
+    none), what it spent, its wall time in seconds (parallel calls overlapping), the candidates it
+    weighed, its decisions on the way, and the recorded draws that it was given, in order."""
 
     query_id: str
     arm: str
@@ -35,6 +35,8 @@ class Replayed:
     usage: Usage
     latency_s: float
     candidates: tuple[Candidate, ...] = ()
+    steps: tuple[Step, ...] = ()
+    draws: tuple[Recorded, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,10 @@ class Simulation:
         except (TimeoutError, BackendError, OutOfCompute):
             answer = run.incumbent
         score = replay.score(answer.candidate.completion) if answer else 0.0
-        weighed = _weighed(query, answer) if answer else ()
-        return Replayed(query.id, arm.id, score, meter.usage, clock() - started, weighed)
+        weighed = _weighed(query, answer, replay) if answer else ()
+        took_s = clock() - started
+        draws = tuple(replay.given.values())
+        return Replayed(query.id, arm.id, score, meter.usage, took_s, weighed, tuple(run.steps), draws)
 
     def _run(self, query: Query, arm: Arm, replay: Replay, meter: Meter) -> Run:
         prospects = self.prospects(query)
@@ -88,12 +92,13 @@ class Simulation:
             self.price,
             prior,
             prospects,
+            extract=replay.extract,
         )
 
 
-def _weighed(query: Query, answer: Answer) -> tuple[Candidate, ...]:
+def _weighed(query: Query, answer: Answer, replay: Replay) -> tuple[Candidate, ...]:
     """The candidates as whoever weighs them sees them: a lone reply is served without being read."""
     return tuple(
-        replace(candidate, extracted=extract_answer(query, candidate.text))
+        replace(candidate, extracted=replay.extract(query, candidate.completion))
         for candidate in answer.weighed or (answer.candidate,)
     )

@@ -1,4 +1,4 @@
-"""Split: rounds to fit, to calibrate and to test on, by time, near-duplicates kept together."""
+"""Split: rounds to fit and to test on, by time, near-duplicates kept together."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from training.rounds import Round, normalised
 
 IntArray = NDArray[np.int64]
 
-SHARES = (0.6, 0.2, 0.2)
-"""Of the rounds: to fit, to calibrate, to test."""
+TEST_SHARE = 0.2
+"""Of the rounds."""
 
 SHINGLE_WORDS = 3
 LONG_TEXT_WORDS = 20
@@ -32,27 +32,24 @@ _FACTORS, _TERMS = np.random.default_rng(0).integers(1, 2**63, (2, BANDS * ROWS_
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Indices into the rounds: three disjoint parts that cover them all. groups, shape (rounds,):
+    """Indices into the rounds: two disjoint parts that cover them all. groups, shape (rounds,):
     near-duplicates have the same number."""
 
     fit: IntArray
-    calibrate: IntArray
     test: IntArray
     groups: IntArray
 
 
-def split(rounds: Sequence[Round], seed: int = 0, shares: Sequence[float] = SHARES) -> Split:
+def split(rounds: Sequence[Round], seed: int = 0, test_share: float = TEST_SHARE) -> Split:
     """The oldest groups to fit, the latest to test. A group is as old as its first round; where times
-    are unknown, the order of the groups is drawn from the seed. No group stands in two parts."""
+    are unknown, the order of the groups is drawn from the seed. No group stands in both parts."""
     groups = near_duplicates([r.query.text for r in rounds], [r.question_key for r in rounds])
     order = _order(rounds, groups, seed)
     sizes = np.bincount(groups, minlength=len(order))[order]
     reached = (np.cumsum(sizes) - sizes / 2) / max(len(rounds), 1)
-    part_of_group = np.empty(len(order), np.int64)
-    part_of_group[order] = np.searchsorted(np.cumsum(shares)[:-1], reached, side="right")
-    part = part_of_group[groups]
-    fit, calibrate, test = (np.flatnonzero(part == i) for i in range(3))
-    return Split(fit, calibrate, test, groups)
+    tested = np.empty(len(order), np.bool_)
+    tested[order] = reached >= 1 - test_share
+    return Split(np.flatnonzero(~tested[groups]), np.flatnonzero(tested[groups]), groups)
 
 
 def _order(rounds: Sequence[Round], groups: IntArray, seed: int) -> IntArray:

@@ -34,6 +34,10 @@ class Features:
         start, end = self.hashed.indptr[i : i + 2]
         return FeatureRow(self.dense[i], self.hashed.indices[start:end], self.hashed.data[start:end])
 
+    def take(self, rows: IntArray) -> Features:
+        """Those of some of the queries."""
+        return Features(self.dense[rows], self.hashed[rows])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:

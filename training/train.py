@@ -11,26 +11,19 @@ import numpy as np
 
 from router.bundle import save_bundle
 from router.confidence import ConfidencePredictor
-from router.errors import ConfigurationError, InvalidQuery
+from router.errors import InvalidQuery
 from router.features import Extractor
 from router.menu import Menu
 from router.predictors import DifficultyPredictor
-from training.evaluate import estimates_of, evaluate
-from training.fit.boosted import fit_boosted
-from training.fit.confidence import examples_of, fit_confidence
+from training.evaluate import evaluate
+from training.fit.confidence import Example, examples_of, fit_confidence
 from training.fit.constant import fit_constant
-from training.fit.logistic import fit_logistic
+from training.fit.difficulty import fit_difficulty
 from training.rounds import Round
 from training.split import Split, split
 from training.table import Table, tabulate
 
-KINDS = ("auto", "constant", "logistic", "boosted")
-
-LEAST_ROUNDS = 60
-"""Below, ``auto`` is the constant predictor: nothing about the queries can be told from so few."""
-LEAST_ROUNDS_BOOSTED = 2_000
-"""From here on, ``auto`` is the boosted predictor; between the two it is the logistic one."""
-MOST_ROUNDS = 20_000
+MOST_ROUNDS = 100_000
 """More rounds than this are thinned at random, so that training fits the memory of a small machine."""
 
 
@@ -68,27 +61,26 @@ def train(
     *,
     clip: float | None = None,
 ) -> TrainedBundle:
-    """Split, fit, calibrate, measure; then fit the shipped predictor on the test part too.
+    """Split, fit, measure; then fit the shipped predictor on the test part too.
 
-    The metrics are those of the predictor fitted on the oldest part alone, tested on the latest. The
-    shipped one has the same calibration part, of rounds that it has not been fitted on. clip: see
+    The metrics are those of the predictor fitted on the oldest part alone, tested on the latest; from its
+    predictions there, the confidence predictor learns. kind: see ``fit_difficulty``. clip: see
     ``tabulate``. The same rounds and seed give the same bundle. ``InvalidQuery`` without any round,
     ``ConfigurationError`` for an unknown kind.
     """
     kept = _thinned([r for r in rounds if r.arm in menu], seed)
     parts = split(kept, seed)
-    kind = _kind(kind, kept, parts)
     table = tabulate(kept, parts.groups, extractor, menu, clip)
-    fit, calibrate, test = (table.take(part) for part in (parts.fit, parts.calibrate, parts.test))
+    difficulty = fit_difficulty(table, seed, kind)
     metrics: Mapping[str, Any] = {}
-    if len(fit) and len(test):
-        measured = _fit(kind, fit, calibrate, seed)
-        metrics = evaluate(measured, fit_constant(fit), test, [kept[i] for i in parts.test], seed)
-    shipped = table.take(np.sort(np.concatenate((parts.fit, parts.test))))
-    difficulty = fit_constant(table) if kind == "constant" else _fit(kind, shipped, calibrate, seed)
-    confidence = fit_confidence(_examples(difficulty, calibrate, [kept[i] for i in parts.calibrate]))
-    summary = _summary(kind, seed, clip, rounds, kept, parts)
-    return TrainedBundle(menu, extractor, difficulty, confidence, metrics, summary)
+    examples: Sequence[Example] = ()
+    if len(parts.fit) and len(parts.test):
+        fit, test, tested = table.take(parts.fit), table.take(parts.test), [kept[i] for i in parts.test]
+        measured = fit_difficulty(fit, seed, kind)
+        metrics = evaluate(measured, fit_constant(fit), test, tested, seed)
+        examples = _examples(measured, test, tested)
+    summary = _summary(difficulty.name, seed, clip, rounds, kept, parts)
+    return TrainedBundle(menu, extractor, difficulty, fit_confidence(examples), metrics, summary)
 
 
 def _thinned(rounds: Sequence[Round], seed: int) -> Sequence[Round]:
@@ -103,32 +95,10 @@ def _thinned(rounds: Sequence[Round], seed: int) -> Sequence[Round]:
     return [rounds[i] for i in np.sort(chosen)]
 
 
-def _kind(kind: str, rounds: Sequence[Round], parts: Split) -> str:
-    """What to fit: as asked, or by the number of rounds; always the constant where all rounds are of one
-    near-duplicate question, of which nothing could be held out."""
-    if kind not in KINDS:
-        raise ConfigurationError(f"Unknown predictor {kind!r} to train. Known: {', '.join(KINDS)}.")
-    if parts.groups.max() == 0:
-        return "constant"
-    if kind != "auto":
-        return kind
-    if len(rounds) < LEAST_ROUNDS:
-        return "constant"
-    return "boosted" if len(rounds) >= LEAST_ROUNDS_BOOSTED else "logistic"
-
-
-def _fit(kind: str, fit: Table, calibrate: Table, seed: int) -> DifficultyPredictor:
-    if kind == "constant":
-        return fit_constant(fit)
-    return fit_boosted(fit, calibrate, seed) if kind == "boosted" else fit_logistic(fit, calibrate, seed)
-
-
-def _examples(difficulty: DifficultyPredictor, table: Table, rounds: Sequence[Round]) -> Any:
-    estimates = estimates_of(difficulty, table)
-    prior = {
-        r.query.id + r.arm: float(estimates[int(query)].quality[arm])
-        for r, query, arm in zip(rounds, table.query, table.arm, strict=True)
-    }
+def _examples(difficulty: DifficultyPredictor, table: Table, rounds: Sequence[Round]) -> list[Example]:
+    seen, place = np.unique(table.query, return_inverse=True)
+    quality = difficulty.estimates(table.features.take(seen)).quality[place, table.arm]
+    prior = {r.query.id + r.arm: float(q) for r, q in zip(rounds, quality, strict=True)}
     return examples_of(rounds, lambda r: prior[r.query.id + r.arm])
 
 
@@ -143,7 +113,6 @@ def _summary(
         "rounds": len(kept),
         "left_out": len(rounds) - len(kept),
         "fit": len(parts.fit),
-        "calibrate": len(parts.calibrate),
         "test": len(parts.test),
         "questions": int(parts.groups.max()) + 1,
         "mean_reward": float(np.mean([r.reward for r in kept])),

@@ -68,6 +68,8 @@ class Agreement:
 
 def leader(evidence: Evidence) -> int:
     """The index of the leading candidate; ``InvalidQuery`` where there is none."""
+    if len(evidence.candidates) == 1:
+        return 0
     standings = [_standing(_verdict(evidence, i)) for i in range(len(evidence.candidates))]
     best = [i for i, standing in enumerate(standings) if standing == max(standings)]
     return best[leading([evidence.candidates[i] for i in best])] if best else leading(())

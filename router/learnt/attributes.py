@@ -30,12 +30,16 @@ class Attributes(Part):
         """Number of arms."""
         return len(self.of_arm.T)
 
-    def rows(self, z: FloatArray, arm: slice | NDArray[np.int64] = slice(None)) -> FloatArray:
-        """The trees' matrix, one row per arm (or per given position of an arm), shape (rows,
-        columns + 4), for scaled dense features of shape (rows, columns), or (columns,) for all rows."""
+    def rows(
+        self, x: FloatArray, own: FloatArray, arm: slice | NDArray[np.int64] = slice(None)
+    ) -> FloatArray:
+        """The trees' matrix, one row per arm (or per given position of an arm), shape (rows, columns + 5):
+        what is known of the query, of shape (rows, columns), or (columns,) for all rows; the arm's own
+        score, of shape (rows,); and its attributes."""
         of_arm = self.of_arm.T[arm]
-        width = z.shape[-1]
-        rows = np.empty((len(of_arm), width + len(COLUMNS)))
-        rows[:, :width] = z
-        rows[:, width:] = of_arm
+        width = x.shape[-1]
+        rows = np.empty((len(of_arm), width + 1 + len(COLUMNS)))
+        rows[:, :width] = x
+        rows[:, width] = own
+        rows[:, width + 1 :] = of_arm
         return rows

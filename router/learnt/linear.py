@@ -9,18 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.estimate import FloatArray
-from router.features import FeatureRow
 from router.learnt import Part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linear(Part):
-    """logit_a(x) = base_a + z . dense[:, f(a)] + h . hashed[:, f(a)], for arm a of family f(a).
+    """logit_a(x) = base_a + s_f(a)(x), with s(x) = z . dense + y(x) the families' scores.
 
     base, shape (arms,): the family's intercept plus its slope times log2(compute); slopes of monotone
     families are >= 0, and nothing else differs within such a family. family, shape (arms,).
-    dense, shape (columns, families). hashed, shape (1 + kept buckets, families): what all families
-    share and what is their own, added up; row 0 is zero. slot, shape (buckets,): a bucket's row.
+    dense, shape (columns, families): what all families share and what is their own, added up; y, from the
+    hashed features, likewise.
     """
 
     per_arm: ClassVar[frozenset[str]] = frozenset({"base", "family"})
@@ -28,11 +27,18 @@ class Linear(Part):
     base: FloatArray
     family: NDArray[np.int64]
     dense: FloatArray
-    hashed: NDArray[np.float32]
-    slot: NDArray[np.int32]
 
-    def logits(self, z: FloatArray, row: FeatureRow) -> FloatArray:
-        """Shape (arms,), for scaled dense features of shape (columns,)."""
-        hashed = row.values.astype(np.float32) @ self.hashed[self.slot[row.indices]]
-        by_family: FloatArray = z @ self.dense + hashed
-        return self.base + by_family[self.family]
+    @property
+    def families(self) -> int:
+        """Number of families."""
+        return len(self.dense.T)
+
+    def scores(self, z: FloatArray, projected: NDArray[np.float32]) -> FloatArray:
+        """Shape (..., families), for scaled dense features of shape (..., columns) and what the
+        projection has for quality."""
+        scores: FloatArray = z @ self.dense + projected
+        return scores
+
+    def logits(self, scores: FloatArray) -> FloatArray:
+        """Shape (..., arms)."""
+        return self.base + scores[..., self.family]

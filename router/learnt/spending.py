@@ -19,11 +19,11 @@ FLOOR = 1e-9
 class Spending(Part):
     """A log-linear model of cost (row 0) and latency (row 1).
 
-    mu_a(x) = base_a + z . slopes[:, :, f(a)], the expected logarithm. base, shape (2, arms), holds
-    the family's slope on log2(compute). slopes, shape (columns, 2, families). shift, shape (4, arms):
-    from mu to the logarithm of cost's mean and 0.9 quantile and latency's mean and 0.95 quantile, by
-    the residuals' own exponentials and quantiles [smearing, Duan 1983], which for normal residuals of
-    variance s^2 is exp(mu + s^2 / 2).
+    mu_a(x) = base_a + z . slopes[:, :, f(a)] + y_f(a)(x), the logarithm of the expected amount; y, from the
+    hashed features. base, shape (2, arms), holds the family's slope on log2(compute). slopes, shape
+    (columns, 2, families). shift, shape (4, arms): from mu to the logarithm of cost's mean and 0.9
+    quantile and latency's mean and 0.95 quantile, by what came of rounds that were not fitted
+    [smearing, Duan 1983].
     """
 
     per_arm: ClassVar[frozenset[str]] = frozenset({"base", "family", "shift"})
@@ -33,12 +33,16 @@ class Spending(Part):
     slopes: FloatArray
     shift: FloatArray
 
-    def predict(self, z: FloatArray) -> FloatArray:
-        """Shape (4, arms): cost's mean and 0.9 quantile in USD, latency's mean and 0.95 quantile in
-        seconds, for scaled dense features of shape (columns,)."""
-        by_family = (z @ self.slopes.reshape(len(z), -1)).reshape(2, -1)
-        mu = self.base + by_family[:, self.family]
-        spent: FloatArray = np.maximum(np.exp(mu[_ROWS] + self.shift) - FLOOR, 0.0)
+    def predict(self, z: FloatArray, projected: NDArray[np.float32]) -> FloatArray:
+        """Shape (4, ..., arms): cost's mean and 0.9 quantile in USD, latency's mean and 0.95 quantile in
+        seconds, for scaled dense features of shape (..., columns) and what the projection has for cost
+        and then for latency."""
+        by_family = z @ self.slopes.reshape(len(self.slopes), -1) + projected
+        families = self.slopes.shape[2]
+        mu = np.stack((by_family[..., self.family], by_family[..., families + self.family]))
+        mu += self.base.reshape(2, *[1] * (z.ndim - 1), -1)
+        shift = self.shift.reshape(4, *[1] * (z.ndim - 1), -1)
+        spent: FloatArray = np.maximum(np.exp(mu[_ROWS] + shift) - FLOOR, 0.0)
         return spent
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from router.estimate import Estimate
+from router.estimate import Estimate, FloatArray
 from router.features import FeatureRow
 from router.menu import Menu
 from router.registry import Registry
@@ -30,6 +30,19 @@ class PredictorState:
     values: Mapping[str, Any]
 
 
+class FeatureRows(Protocol):
+    """The features of several queries."""
+
+    @property
+    def dense(self) -> FloatArray:
+        """Shape (queries, columns)."""
+        ...
+
+    def row(self, i: int) -> FeatureRow:
+        """One query's."""
+        ...
+
+
 class DifficultyPredictor(Protocol):
     """Predicts one row per arm, for the menu it was made for."""
 
@@ -38,6 +51,11 @@ class DifficultyPredictor(Protocol):
 
     def estimate(self, row: FeatureRow) -> Estimate:
         """The estimate for one query; arrays of shape (arms,) in the menu's order."""
+        ...
+
+    def estimates(self, rows: FeatureRows) -> Estimate:
+        """The estimates for several queries at once, each as ``estimate`` gives it; arrays of shape
+        (queries, arms)."""
         ...
 
     def state(self) -> PredictorState:

@@ -13,7 +13,7 @@ from router.estimate import Estimate, FloatArray
 from router.features import FeatureRow
 from router.menu import Menu
 from router.model_card import ModelCard
-from router.predictors import PredictorState, positions
+from router.predictors import FeatureRows, PredictorState, positions
 from router.tariff import to_usd
 
 TYPICAL_PROMPT_TOKENS = 200
@@ -35,6 +35,16 @@ class Constant:
     def estimate(self, row: FeatureRow) -> Estimate:
         """The constants; the row is not looked at."""
         return self.constants
+
+    def estimates(self, rows: FeatureRows) -> Estimate:
+        """The constants, as often as there are queries."""
+        count = len(rows.dense)
+        return Estimate(
+            **{
+                item.name: np.tile(getattr(self.constants, item.name), (count, 1))
+                for item in fields(Estimate)
+            }
+        )
 
     def state(self) -> PredictorState:
         """The constants as arrays."""

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from router.candidate import Answer
+from router.confidence import Evidence
 from router.errors import BackendError, ConfigurationError, OutOfCompute
 from router.run import Run
 from router.strategies import Strategy, Traits
@@ -23,12 +24,29 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What one stage answered, and what that is judged by."""
+
+    answer: Answer
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """The stage, by its number among those heard, whose answer is the most probable to be right."""
+
+    number: int
+    heard: Heard
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cascade:
     """Arms in order, whatever their models and strategies.
 
-    After each stage, P(right) of its answer is read from what stands. The cascade stops at
-    ``accept_at``, or where stakes * (q_next - P(right)) <= lambda * cost_next; else it escalates.
-    The answer with the best P(right) is returned.
+    After each stage, P(right) of every stage's answer is read from what stands of all: those that agree
+    back each other. The cascade stops at ``accept_at``, or where going on to no later stage is worth its
+    price (``Run.worth``); else it escalates to the next. The answer with the best P(right) is returned.
     """
 
     name: ClassVar[str] = "cascade"
@@ -69,36 +87,51 @@ class Cascade:
 
     async def answer(self, run: Run) -> Answer:
         """The most probable answer of the stages that were run."""
-        best: tuple[float, Answer] | None = None
-        for stage, following in zip(self.stages, (*self.stages[1:], None), strict=True):
+        heard: list[Heard] = []
+        for number, stage in enumerate(self.stages):
+            following = self.stages[number + 1 :]
             try:
-                probability, answer = await _judged(run, stage)
+                heard.append(await _hear(run, stage))
             except (BackendError, OutOfCompute):
-                if best is None and following is not None:
-                    run.note("escalate", f"{stage.arm_id} failed")
-                    continue
-                if best is None:
+                if heard:
+                    break
+                if not following:
                     raise
+                run.note("escalate", f"{stage.arm_id} failed")
+                continue
+            leader = _leader(run, heard)
+            run.offer(leader.heard.answer)
+            if self._stops(run, leader, [stage.arm_id for stage in following]):
                 break
-            if best is None or probability > best[0]:
-                best = probability, run.offer(answer)
-            if following is None or self._stops(run, best[0], following):
-                break
-        if best is None:
-            raise OutOfCompute("No stage of the cascade gave an answer.")
-        return best[1]
+        return _leader(run, heard).heard.answer
 
-    def _stops(self, run: Run, probability: float, following: Stage) -> bool:
-        worth_it, numbers = run.worth(following.arm_id, probability)
-        stops = probability >= self.accept_at or not worth_it
-        run.note("stop" if stops else "escalate", f"next: {following.arm_id}", **numbers)
+    def _stops(self, run: Run, leader: Leader, following: Sequence[str]) -> bool:
+        numbers = {"probability": leader.probability, "leader": float(leader.number)}
+        goes_on = False
+        for last, arm_id in enumerate(following, 1):
+            net, told = run.worth(following[:last], leader.heard.evidence, leader.probability)
+            goes_on |= net > 0
+            numbers |= {f"{name}:{arm_id}": value for name, value in told.items()}
+        stops = not goes_on or leader.probability >= self.accept_at
+        reason = f"next: {following[0]}" if following else "the last stage"
+        run.note("stop" if stops else "escalate", reason, **numbers)
         return stops
 
 
-async def _judged(run: Run, stage: Stage) -> tuple[float, Answer]:
+async def _hear(run: Run, stage: Stage) -> Heard:
     inner = run.within(stage.arm_id)
     answer = await stage.strategy.answer(inner)
     if not answer.weighed:
         verdict = await inner.verify(answer.candidate)
         answer = Answer(answer.candidate, verdict, (answer.candidate,), (verdict,), answer.complete)
-    return inner.probability(answer.weighed, answer.verdicts), answer
+    return Heard(answer, inner.evidence(answer))
+
+
+def _leader(run: Run, heard: Sequence[Heard]) -> Leader:
+    """Of equally probable ones the first, which the others may have come to back."""
+    leaders = []
+    for number, each in enumerate(heard):
+        others = tuple(other.evidence for other in heard if other is not each)
+        evidence = replace(each.evidence, others=others)
+        leaders.append(Leader(number, Heard(each.answer, evidence), run.confidence.probability(evidence)))
+    return max(leaders, key=lambda leader: leader.probability)

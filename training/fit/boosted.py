@@ -9,23 +9,35 @@ import numpy as np
 from router.estimate import FloatArray
 from router.learnt.attributes import COLUMNS, CONSTRAINTS, Attributes
 from router.predictors.boosted import Boosted
+from router.predictors.logistic import Logistic
 from training.calibrate import fit_platt
+from training.design import IntArray
 from training.families import Families
-from training.fit.logistic import LinearFit, fit_linear, logistic_of
-from training.folds import folds
+from training.fit.logistic import (
+    LinearFit,
+    Scores,
+    calibrated,
+    fit_linear,
+    logistic_of,
+    nested_scores,
+)
+from training.spending import fit_spending
 from training.table import Table
 
-MOST_TREES = 150
-PATIENCE = 15
+TREES = (10, 20, 40, 70, 110, 150)
+"""How many trees there may be."""
 LEAST_ROUNDS_PER_LEAF = 20
+LEADING = 16
+"""How many of the questions' components the trees see."""
 
 PARAMETERS = {
     "objective": "cross_entropy",  # takes rewards between 0 and 1
-    "learning_rate": 0.05,
+    "learning_rate": 0.1,
     "num_leaves": 15,
     "lambda_l2": 5.0,
     "cat_l2": 10.0,
     "max_cat_threshold": 8,
+    "feature_fraction": 0.5,
     "boost_from_average": False,  # the initial score is the average
     "monotone_constraints_method": "basic",
     "deterministic": True,
@@ -35,16 +47,31 @@ PARAMETERS = {
 }
 
 
-def fit_boosted(fit: Table, calibrate: Table, seed: int = 0) -> Boosted:
+def fit_boosted(table: Table, seed: int = 0) -> Boosted:
     """The trees are grown on the linear logit out of fold, so that they correct what it gets wrong on
-    questions it has not seen; their number is chosen on held-out groups, then all rounds are used."""
-    fitted = fit_linear(fit, seed)
+    questions it has not seen. Their number is that of the least log loss out of fold, and the calibration
+    is learnt from those same sums; both from models, linear and trees, that saw nothing of a round's fold."""
+    fitted = fit_linear(table, seed)
+    return _boosted(fitted, table, _logits_out_of_fold(fitted, table, seed), seed)
+
+
+def fit_boosted_if_better(table: Table, seed: int = 0) -> Boosted | Logistic:
+    """Likewise; the logistic predictor where no number of trees lowers its log loss out of fold."""
+    fitted = fit_linear(table, seed)
+    logits = _logits_out_of_fold(fitted, table, seed)
+    if _log_loss(fitted.out_of_fold, table) <= min(_log_loss(each, table) for each in logits):
+        return calibrated(fitted, table, seed)
+    return _boosted(fitted, table, logits, seed)
+
+
+def _boosted(fitted: LinearFit, table: Table, logits: FloatArray, seed: int) -> Boosted:
+    best = int(np.argmin([_log_loss(each, table) for each in logits]))
+    platt = fit_platt(logits[best], table, fitted.design.families)
+    linear = logistic_of(fitted, fit_spending(fitted.seen, table, seed), platt, table, LEADING)
     attributes = _attributes(fitted.design.families)
-    rows = _rows(fit, fitted, attributes)
-    booster = _grow(rows, fitted.out_of_fold, fit, _number_of_trees(rows, fitted, fit, seed), seed)
-    logits = fitted.logits(calibrate) + _raw(booster, _rows(calibrate, fitted, attributes))
-    linear = logistic_of(fitted, fit, calibrate, fit_platt(logits, calibrate, fitted.design.families))
-    return Boosted(linear, attributes, booster)
+    scores = fitted.scores_out_of_fold()
+    rows = _rows(table, fitted, scores, attributes)
+    return Boosted(linear, attributes, _grow(rows, scores, table, np.arange(len(table)), TREES[best], seed))
 
 
 def _attributes(families: Families) -> Attributes:
@@ -53,57 +80,53 @@ def _attributes(families: Families) -> Attributes:
     return Attributes(np.stack([families.of_arm, families.model, monotone, free]).astype(np.float64))
 
 
-def _rows(table: Table, fitted: LinearFit, attributes: Attributes) -> FloatArray:
-    return attributes.rows(fitted.design.scaling(table.features.dense)[table.query], table.arm)
+def _rows(table: Table, fitted: LinearFit, scores: Scores, attributes: Attributes) -> FloatArray:
+    seen, design = fitted.seen, fitted.design
+    components = seen.inputs[:, : min(LEADING, design.components.shape[1])][seen.place]
+    z = design.scaling(table.features.dense)[table.query]
+    x = np.concatenate((z, components, scores.shared[:, None]), axis=1, dtype=np.float64)
+    return attributes.rows(x, scores.own, table.arm)
 
 
-def _raw(booster: Any, rows: FloatArray) -> FloatArray:
-    if not len(rows):
-        return np.zeros(0)
-    return np.asarray(booster.predict(rows, raw_score=True, num_threads=1), np.float64)
+def _logits_out_of_fold(fitted: LinearFit, table: Table, seed: int) -> FloatArray:
+    """The linear logit of each round plus that of so many trees, shape (len(TREES), rounds)."""
+    attributes = _attributes(fitted.design.families)
+    logits = np.tile(fitted.out_of_fold, (len(TREES), 1))
+    for fold, scores in enumerate(nested_scores(fitted, table)):
+        unseen, seen = np.flatnonzero(fitted.held == fold), np.flatnonzero(fitted.held != fold)
+        if not len(seen):
+            continue
+        rows = _rows(table, fitted, scores, attributes)
+        grown = _grow(rows, scores, table, seen, TREES[-1], seed)
+        for i, count in enumerate(TREES):
+            logits[i, unseen] += grown.predict(
+                rows[unseen], raw_score=True, num_iteration=count, num_threads=1
+            )
+    return logits
 
 
-def _number_of_trees(rows: FloatArray, fitted: LinearFit, table: Table, seed: int) -> int:
-    import lightgbm
-
-    held = folds(table.group, seed) == 0
-    seen, unseen = np.flatnonzero(~held), np.flatnonzero(held)
-    if not len(seen) or not len(unseen):
-        return 1
-    train = _dataset(rows, fitted.out_of_fold, table, seen)
-    check = _dataset(rows, fitted.out_of_fold, table, unseen, reference=train)
-    stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-    grown = lightgbm.train(_parameters(rows, seed), train, MOST_TREES, valid_sets=[check], callbacks=[stop])
-    return max(int(grown.best_iteration), 1)
+def _log_loss(logits: FloatArray, table: Table) -> float:
+    losses = np.logaddexp(0.0, logits) - table.reward * logits
+    return float(np.average(losses, weights=table.weight))
 
 
-def _grow(rows: FloatArray, initial: FloatArray, table: Table, trees: int, seed: int) -> Any:
-    import lightgbm
-
-    everything = _dataset(rows, initial, table, np.arange(len(table)))
-    return lightgbm.train(_parameters(rows, seed), everything, trees)
-
-
-def _dataset(rows: FloatArray, initial: FloatArray, table: Table, picked: Any, reference: Any = None) -> Any:
+def _grow(rows: FloatArray, scores: Scores, table: Table, picked: IntArray, trees: int, seed: int) -> Any:
     import lightgbm
 
     columns = rows.shape[1]
-    return lightgbm.Dataset(
+    known = lightgbm.Dataset(
         rows[picked],
         table.reward[picked],
         weight=table.weight[picked],
-        init_score=initial[picked],
-        reference=reference,
+        init_score=scores.logit[picked],
         categorical_feature=[columns - len(COLUMNS), columns - len(COLUMNS) + 1],
         params={"verbosity": -1},
     )
-
-
-def _parameters(rows: FloatArray, seed: int) -> dict[str, Any]:
-    free = rows.shape[1] - len(CONSTRAINTS)
-    return {
+    free = columns - len(CONSTRAINTS)
+    parameters = {
         **PARAMETERS,
         "seed": seed,
-        "min_data_in_leaf": max(LEAST_ROUNDS_PER_LEAF, len(rows) // 200),
+        "min_data_in_leaf": max(LEAST_ROUNDS_PER_LEAF, len(picked) // 200),
         "monotone_constraints": [0] * free + list(CONSTRAINTS),
     }
+    return lightgbm.train(parameters, known, trees)

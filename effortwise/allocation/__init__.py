@@ -1,0 +1,1 @@
+"""What ``effortwise allocate`` shows."""

@@ -1,0 +1,113 @@
+"""``effortwise characterise``: scaling curves of quality against compute, and where more stops paying."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from effortwise.picture import picture
+from router.errors import InvalidQuery
+from training.characterise import Characterised, Curve, characterise, curves_of, ladders_of
+from training.interchange import read_rows
+from training.samples import read_samples
+
+MOST_DRAWN = 8
+"""A picture of more curves than this cannot be read: those of most queries are drawn."""
+FOREVER = 1e5
+"""Compute beyond any that was tried."""
+
+
+def characterise_file(
+    path: Path,
+    datasets: Sequence[str],
+    models: Sequence[str] | None,
+    prices: tuple[float, float],
+    json: Path | None,
+    plot: Path | None,
+    seed: int,
+) -> None:
+    """Print the table; write it as JSON and as a picture where wanted. prices: quality units per US dollar,
+    and per draw where costs are unknown."""
+    if min(prices) < 0:
+        raise InvalidQuery("Prices must be 0 or more.", "price")
+    found = characterise(_curves(path, datasets, models, seed), *prices, seed)
+    values = [each.as_values() for each in found]
+    _show(values)
+    if json is not None:
+        json.write_bytes(orjson.dumps({"file": path.name, "curves": values}, option=orjson.OPT_INDENT_2))
+    if plot is not None:
+        _draw(found, plot)
+
+
+def _curves(path: Path, datasets: Sequence[str], models: Sequence[str] | None, seed: int) -> list[Curve]:
+    wanted = [
+        row
+        for row in read_rows([path])
+        if (not datasets or row.get("dataset") in datasets)
+        and (models is None or any(name in str(row["model"]) for name in models))
+    ]
+    ladders = ladders_of(wanted)
+    try:
+        return [*curves_of(read_samples(path, datasets, models), seed), *ladders]
+    except InvalidQuery:
+        if not ladders:
+            raise
+        return ladders
+
+
+def _show(values: Sequence[Mapping[str, Any]]) -> None:
+    table = Table(title="quality(k) = ceiling / (1 + (half / k)^exponent), k in draws; 95 % intervals")
+    table.add_column("domain", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    table.add_column("strategy", no_wrap=True)
+    for name in ("queries", "quality at 1", "at most", "ceiling", "half at k", "misfit", "worth up to k"):
+        table.add_column(name, justify="right")
+    for each in values:
+        table.add_row(*_cells(each))
+    Console(width=max(Console().width, 140)).print(table)
+
+
+def _cells(each: Mapping[str, Any]) -> list[str]:
+    first, last, law = each["points"][0], each["points"][-1], each["law"]
+    return [
+        each["domain"],
+        each["model"],
+        each["strategy"],
+        str(each["queries"]),
+        f"{first['quality']:.3f}",
+        f"{last['quality']:.3f} at {last['compute']:.0f}",
+        _interval(law["ceiling"], "{:.2f}"),
+        _interval(law["half"], "{:.3g}"),
+        f"{law['largest_residual']:.3f}",
+        _interval(each["worth_up_to"], "{:.0f}"),
+    ]
+
+
+def _interval(value: Mapping[str, float], form: str) -> str:
+    middle, low, high = (
+        form.format(value[key]) if value[key] < FOREVER else "beyond" for key in ("value", "low", "high")
+    )
+    return f"{middle} ({low} to {high})"
+
+
+def _draw(found: Sequence[Characterised], path: Path) -> None:
+    import numpy as np
+
+    drawn = sorted(found, key=lambda each: -len(each.curve.quality))[:MOST_DRAWN]
+    with picture(path, "Quality against compute, measured and fitted", "draws (log)", "quality") as axes:
+        axes.set_xscale("log", base=2)
+        for each in drawn:
+            curve, measured = each.curve, each.curve.quality.mean(axis=0)
+            fine = np.geomspace(curve.compute[0], curve.compute[-1], 100)
+            laws = np.stack([law.quality(fine) for law in each.resampled])
+            (line,) = axes.plot(fine, each.law.quality(fine), linewidth=1.2)
+            color = line.get_color()
+            axes.fill_between(fine, *np.quantile(laws, (0.025, 0.975), axis=0), color=color, alpha=0.12)
+            axes.plot(curve.compute, measured, "o", markersize=3, color=color)
+            line.set_label(f"{curve.domain}: {curve.model}, {curve.strategy}")
+        axes.legend(fontsize=6, loc="best")

@@ -1,0 +1,76 @@
+"""``effortwise evaluate``: what a router learnt from traces is worth on traces that it has not seen."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from effortwise.evaluation.drawn import draw_evaluation
+from effortwise.evaluation.printed import print_evaluation
+from router.errors import ConfigurationError
+from training.answer_aware import Answers
+from training.comparison import Additional, Protocol, compare
+from training.crossfit import Folds
+from training.grid import Grid, read_grid, resolve
+
+LEARNT = "learnt"
+"""The value of ``--answers`` that leaves the order open."""
+
+
+def evaluate(
+    path: Path,
+    dataset: str | None,
+    models: str | None,
+    protocol: Protocol,
+    correct_at: float,
+    answers: str | None,
+    json: Path | None,
+    plot: Path | None,
+) -> None:
+    """Train, test, print; write JSON and picture where asked."""
+    _check_writable(json, plot)
+    pool = _names(models) if models else None
+    say = _progress()
+    grid = read_grid(path, dataset, pool, correct_at, ignore_split=protocol.ignores_split)
+    found = compare(grid, protocol, say, _answers(answers, grid, correct_at))
+    found["protocol"]["correct_at"] = correct_at
+    say("done")
+    print_evaluation(found)
+    if json is not None:
+        json.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    if plot is not None:
+        draw_evaluation(found, plot)
+
+
+def protocol_of(folds: str | None, labels: int | None, leave_out: str | None, seed: int) -> Protocol:
+    """The protocol that the options ask for."""
+    return Protocol(None if folds is None else Folds.parse(folds), labels, leave_out, seed)
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]
+
+
+def _answers(answers: str | None, grid: Grid, correct_at: float) -> Additional | None:
+    """The answer-aware cascade, where it is asked for: in a learnt order, or through arms that are named
+    as models are."""
+    if answers is None:
+        return None
+    order = None if answers == LEARNT else tuple(resolve(name, grid.arms) for name in _names(answers))
+    return Answers(order, correct_at)
+
+
+def _check_writable(*paths: Path | None) -> None:
+    """Told before the work, not after it."""
+    for path in paths:
+        if path is not None and not path.resolve().parent.is_dir():
+            raise ConfigurationError(f"{path} cannot be written: there is no folder {path.parent}.")
+
+
+def _progress() -> Any:
+    began = time.monotonic()
+    return lambda words: print(f"{time.monotonic() - began:6.1f} s  {words}", file=sys.stderr, flush=True)

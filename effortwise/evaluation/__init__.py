@@ -1,0 +1,1 @@
+"""What ``effortwise evaluate`` shows of a report: the printed tables and the picture."""
