@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import multiprocessing.connection
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,18 +25,18 @@ from router.configuration import load_configuration
 from router.configured import configured_menu
 from router.features import Extractor
 from router.menu import Menu
-from router.policies import Choice
 from router.policies.greedy import Greedy
 from router.price import Price
 from router.query import Query
 from training.rounds import Round
+from training.stacked import chosen, stacked
 from training.table import features_of
 from training.train import train
 
-WORDS = (
-    "the of a number how many which answer find sum water train leaves at per hour each box holds apples "
-    "prove that every function list returns sorted city country river longest write short poem about"
-).split()
+WORDS = np.array(
+    "the of a number how many which answer find sum water train leaves at per hour each box holds apples "  # noqa: SIM905  # read as a sentence
+    "prove that every function list returns sorted city country river longest write short poem about".split()
+)
 TOKENS = (16, 64, 200, 1000, 4000)
 ARMS = (4, 16, 64)
 ROUNDS_PER_QUESTION = 10
@@ -143,7 +144,7 @@ def _replay(config: Path, bundle: Path, rows: int) -> str:
     picked = 0
     for start in range(0, len(questions), 10_000):
         some = np.arange(start, min(start + 10_000, len(questions)))
-        estimate = loaded.difficulty.estimates(features.take(some))
+        estimate = stacked(loaded.difficulty, features, some)
         for price in np.geomspace(10, 1e5, ROUNDS_PER_QUESTION):
             picked += len(chosen(estimate, Price(float(price))))
     return f"{generating} s {picked} decisions"
@@ -155,7 +156,10 @@ def _rounds(menu: Menu, rows: int) -> list[Round]:
     for i, query in enumerate(_queries(rows // ROUNDS_PER_QUESTION, 40, seed=1)):
         ease = 0.2 + 0.6 * ("sum" in query.text)
         for arm in rng.integers(len(menu), size=ROUNDS_PER_QUESTION):
-            right, cost = float(rng.random() < ease), 1e-5 * menu.arms[arm].compute * float(rng.lognormal(0, 0.3))
+            right, cost = (
+                float(rng.random() < ease),
+                1e-5 * menu.arms[arm].compute * float(rng.lognormal(0, 0.3)),
+            )
             rounds.append(Round(query, menu.arms[arm].id, right, f"q{i}", cost_usd=cost, latency_s=0.1))
     return rounds
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from training.answer_aware import Answers
 from training.comparison import Protocol, compare
 from training.crossfit import Folds
 from training.grid import read_grid
@@ -50,8 +51,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A file's data set with its fixed pool, how it is tested, and what it is to reach. Fewer than 1,000
-    tested queries are too few: then five passes of five folds."""
+    """A file's data set with its fixed pool, how it is tested, and what is to be reached by the question
+    alone and, where it says so, with cheap answers seen. Fewer than 1,000 tested queries are too few: then
+    five passes of five folds."""
 
     name: str
     file: str
@@ -59,6 +61,8 @@ class Set:
     models: str | None
     protocol: Protocol
     targets: tuple[Target, ...]
+    answers: tuple[Target, ...] = ()
+    """Of the answer-aware cascade."""
 
 
 def main() -> None:
@@ -89,7 +93,8 @@ def measured(chosen: Set, traces: Path, out: Path, seed: int, *, afresh: bool = 
     grid = read_grid(
         traces / f"{chosen.file}.parquet", chosen.dataset, models, ignore_split=protocol.ignores_split
     )
-    found = compare(grid, protocol, lambda words: print(f"{chosen.name}: {words}", file=sys.stderr))
+    seen = Answers() if chosen.answers else None
+    found = compare(grid, protocol, lambda words: print(f"{chosen.name}: {words}", file=sys.stderr), seen)
     path.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     return found
 
@@ -102,19 +107,21 @@ def print_table(out: Path, wanted: Sequence[Set], traces: Path, seed: int) -> No
         if each in wanted or (out / f"{each.name}.json").exists():
             found = measured(each, traces, out, seed)
             for target in (*each.targets, *EVERYWHERE):
-                print(row(each, found, target))
+                print(row(each, found, target, own_section(found)))
+            for target in (*each.answers, *EVERYWHERE) if each.answers else ():
+                print(row(each, found, target, {**found["routers"]["answers"], "asked": found["router"]}))
 
 
-def row(chosen: Set, found: Report, target: Target) -> str:
-    """One target of one set."""
-    ours, plain = own_section(found), found["baselines"]["plain"]
+def row(chosen: Set, found: Report, target: Target, ours: Report) -> str:
+    """One target of one set, by one router's section."""
+    seen = "asked" in ours
     best = found["baselines"]["best_single"]
     cells = (
-        chosen.name,
+        f"{chosen.name}, answers seen" if seen else chosen.name,
         f"{found['n_test']} ({found['protocol']['folds'] or 'split'})",
         f"{best['quality']:.3f} at ${1000 * best['cost_usd']:.2f}",
         target.name,
-        target.cell(plain),
+        "-" if seen else target.cell(found["baselines"]["plain"]),
         target.cell(ours),
         target.wanted,
         "met" if target.met(ours) else "missed",
@@ -196,6 +203,34 @@ def _over(section: Report) -> Report:
     return found
 
 
+def cheaper_than_the_question() -> Target:
+    """Cost at best single's quality, all calls billed, against what the question alone needs for it."""
+    return Target(
+        "saved at equal quality, against the question alone",
+        "more",
+        lambda s: s["at_equal_quality"]["saving"],
+        lambda s: s["at_equal_quality"],
+        lambda s: (
+            s["at_equal_quality"]["met"]
+            and s["at_equal_quality"]["low"] > s["asked"]["at_equal_quality"]["high"]
+        ),
+        percent,
+        lambda s: f" against {percent(s['asked']['at_equal_quality']['saving'])}",
+    )
+
+
+def doubted(least: float) -> Target:
+    """How well a wrong first answer is told."""
+    return Target(
+        "AUROC of the first answer being wrong",
+        f">= {number(least)}",
+        lambda s: s["first_answer_wrong"]["auroc"],
+        lambda s: s["first_answer_wrong"],
+        lambda s: bool(s["first_answer_wrong"]["auroc"] >= least),
+        number,
+    )
+
+
 def _pooled(section: Report) -> Report:
     found: Report = section["calibration"]["pooled"]
     return found
@@ -251,14 +286,30 @@ TASKS = Protocol(leave_out="task")
 SETS = (
     Set("mmlu_1500", ROUTERS, "routellm_mmlu", None, Protocol(labels=1500), (apgr(0.65),)),
     Set("mmlu", ROUTERS, "routellm_mmlu", None, SPLIT, (apgr(0.70),)),
-    Set("gsm8k", ROUTERS, "routellm_gsm8k", None, CROSSED, (apgr(0.64),)),
+    Set(
+        "gsm8k",
+        ROUTERS,
+        "routellm_gsm8k",
+        None,
+        CROSSED,
+        (apgr(0.64),),
+        (apgr(0.75), doubted(0.78), cheaper_than_the_question()),
+    ),
     Set("gym_easy", GYM, "reasoning_gym_easy", EASY, SPLIT, (saved(0.65),)),
     Set("gym_easy_new_tasks", GYM, "reasoning_gym_easy", EASY, TASKS, (saved(0.65),)),
     Set("gym_hard", GYM, "reasoning_gym_hard", HARD, SPLIT, (saved(0.65), gained(0.08))),
     Set("gym_hard_new_tasks", GYM, "reasoning_gym_hard", HARD, TASKS, (saved(0.65), gained(0.08))),
     Set("arc_c", ROUTERS, "routerbench_arc_c", ARC, CROSSED, (saved(0.65),)),
     Set("mbpp", ROUTERS, "routerbench_mbpp", MBPP, CROSSED, (saved(0.50),)),
-    Set("math_l5", "zeroeval_math", "zeroeval_math_l5", MATH, CROSSED, (saved(0.40), gained(0.039))),
+    Set(
+        "math_l5",
+        "zeroeval_math",
+        "zeroeval_math_l5",
+        MATH,
+        CROSSED,
+        (saved(0.40), gained(0.039)),
+        (saved(0.40), gained(0.039)),
+    ),
     Set("mmlu_pro", "mmlu_pro", "mmlu_pro", MMLU_PRO, SPLIT, (saved(0.50),)),
 )
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from router.estimate import FloatArray
 from router.price import Price
 from training.decisions import Decisions, Outcome
-from training.frontier import LEAST_RATIO, hull, mix, prices_of, share_closed, sweep
+from training.frontier import LEAST_RATIO, hull, matched_shuffle, mix, prices_of, share_closed, sweep
 from training.operating import at_cost, at_quality, guarded, largest_lift, standard_error
 from training.stacked import chosen, of_quality
 
@@ -137,8 +137,17 @@ def test_the_largest_lift_is_where_looking_at_the_question_earns_most() -> None:
     decided = decisions(2000)
     train = sweep(decided, prices_of(decided))
     found = largest_lift(train)
-    lift = (train.reward - train.shuffled_reward).mean(axis=1)
+    shuffled = np.array([matched_shuffle(train, cost)[0].mean() for cost in train.spent_usd])
+    lift = train.quality - shuffled
     assert lift[train.prices.index(found.price)] == lift.max() > 0.05
+
+
+def test_the_shuffle_spends_what_the_router_spends() -> None:
+    """Within the range of its prices, the shuffle that a router is compared with has the router's own cost."""
+    swept = sweep(decisions(2000), prices_of(decisions(2000)))
+    spent = swept.shuffled_cost_usd.mean(axis=1)
+    for cost in np.linspace(spent.min(), spent.max(), 7):
+        assert matched_shuffle(swept, float(cost))[1].mean() == pytest.approx(cost)
 
 
 def test_repeated_questions_do_not_make_a_mean_surer() -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.features import Extractor
+from training.answer_aware import wrong_auroc
+from training.cascades import AnswerAware
 from training.corpus import Corpus
 from training.crossfit import (
     Folds,
@@ -21,7 +23,7 @@ from training.decisions import Routed, routed
 from training.grid import Grid, IntArray
 from training.learners import BASELINES, Estimates, Learner, served
 from training.report import ROUTER, report
-from training.resampling import RESAMPLES
+from training.resampling import RESAMPLES, Interval
 from training.tested import Tested
 
 FOLDS_LEFT_OUT = Folds(1, 5)
@@ -68,7 +70,16 @@ def compare(
         routers.update(additional(corpus, parts, estimates[ROUTER], protocol.seed))
     say("measuring")
     tested = Tested.of(grid, parts, question, protocol.seed)
-    return {**report(tested, routers, found), "protocol": _told(protocol)}
+    told = report(tested, routers, found)
+    for name, each in routers.items():
+        seen = [one for one in each if isinstance(one, AnswerAware)]
+        if seen:
+            told["routers"][name]["first_answer_wrong"] = _told_auroc(wrong_auroc(tested, seen))
+    return {**told, "protocol": _told(protocol)}
+
+
+def _told_auroc(found: Interval | None) -> dict[str, float] | None:
+    return None if found is None else {"auroc": found.mean, "low": found.low, "high": found.high}
 
 
 def parts_of(grid: Grid, group: IntArray, protocol: Protocol) -> list[Part]:

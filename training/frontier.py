@@ -89,6 +89,22 @@ def sweep(decisions: Decisions, prices: Sequence[Price]) -> Sweep:
     )
 
 
+def matched_shuffle(swept: Sweep, cost_usd: float) -> tuple[FloatArray, FloatArray]:
+    """Reward and cost, shape (queries,), of a shuffle that spends this on average: the router's own choices
+    at the two prices whose shuffles spend a little less and a little more, dealt out in the proportion
+    that makes up the cost. A choice dealt to another query may cost more there: without the match, a
+    router that knows what a query costs would be compared with a dearer shuffle."""
+    spent = swept.shuffled_cost_usd.mean(axis=1)
+    order = np.argsort(spent, kind="stable")
+    place = float(np.interp(cost_usd, spent[order], np.arange(len(order))))
+    lower, upper = order[int(place)], order[min(int(place) + 1, len(order) - 1)]
+    share = place - int(place)
+    return (
+        (1 - share) * swept.shuffled_reward[lower] + share * swept.shuffled_reward[upper],
+        (1 - share) * swept.shuffled_cost_usd[lower] + share * swept.shuffled_cost_usd[upper],
+    )
+
+
 def best_single(grid: Grid, rows: IntArray) -> int:
     """The arm of the highest mean reward over some queries, of several the cheapest."""
     quality, cost = grid.reward[rows].mean(axis=0), grid.cost_usd[rows].mean(axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 from router.estimate import FloatArray
 from router.price import Price
 from training.decisions import Outcome
-from training.frontier import Sweep
+from training.frontier import Sweep, matched_shuffle
 from training.grid import IntArray
 
 NOT_WORSE_BY = 0.005
@@ -61,9 +61,9 @@ def at_quality(train: Sweep, best: Outcome, wanted: float) -> Setting:
 
 
 def largest_lift(train: Sweep) -> Setting:
-    """The price of the largest gain over the shuffle of its own choices."""
-    lift = (train.reward - train.shuffled_reward).mean(axis=1)
-    return _at(train, int(lift.argmax()))
+    """The price of the largest gain over the shuffle of its own choices at the same cost."""
+    shuffled = [matched_shuffle(train, cost)[0].mean() for cost in train.spent_usd]
+    return _at(train, int((train.quality - shuffled).argmax()))
 
 
 def standard_error(values: FloatArray, group: IntArray) -> float:

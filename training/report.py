@@ -16,6 +16,7 @@ from training.frontier import (
     best_single,
     cheapest,
     hull,
+    matched_shuffle,
     mix,
     prices_of,
     share_closed,
@@ -113,7 +114,7 @@ def _fixed(tested: Tested, measured: Measured, bounds: _Bounds) -> dict[str, Any
         },
         "random_mix": _random_mix(tested),
         "shuffled": {
-            **point(tested, half.shuffled_reward, half.shuffled_cost_usd),
+            **point(tested, *matched_shuffle(frontier, float(half.cost_usd.mean()))),
             "frontier": points(tested, frontier.shuffled_reward, frontier.shuffled_cost_usd),
         },
         "oracle": {

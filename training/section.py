@@ -11,7 +11,7 @@ import numpy as np
 from router.estimate import FloatArray
 from training.crossfit import question_groups
 from training.decisions import Outcome, Routed
-from training.frontier import Sweep, best_single, prices_of, single, sweep
+from training.frontier import Sweep, best_single, matched_shuffle, prices_of, single, sweep
 from training.operating import Setting, at_cost, at_quality, guarded, largest_lift
 from training.points import point, points
 from training.resampling import interval
@@ -97,8 +97,8 @@ def section(tested: Tested, measured: Measured) -> dict[str, Any]:
         "at_equal_cost": _at_equal_cost(tested, measured),
         **{name: _at_quality(tested, measured, name) for name in ALLOWED},
         "lift_over_shuffle": {
-            **_lift(tested, outcomes["at_half_cost"]),
-            "at_largest": _lift(tested, outcomes["at_largest_lift"]),
+            **_lift(tested, outcomes["at_half_cost"], frontier),
+            "at_largest": _lift(tested, outcomes["at_largest_lift"], frontier),
         },
         "read_off_test": read_off(tested, frontier),
     }
@@ -151,12 +151,13 @@ def _promised(settings: Sequence[Setting]) -> dict[str, Any]:
     }
 
 
-def _lift(tested: Tested, outcome: Outcome) -> dict[str, Any]:
-    lift = tested.resamples.interval(outcome.reward - outcome.shuffled_reward)
+def _lift(tested: Tested, outcome: Outcome, frontier: Sweep) -> dict[str, Any]:
+    reward, cost_usd = matched_shuffle(frontier, float(outcome.cost_usd.mean()))
+    lift = tested.resamples.interval(outcome.reward - reward)
     return {
         **asdict(lift),
         "point": point(tested, outcome.reward, outcome.cost_usd),
-        "shuffled": point(tested, outcome.shuffled_reward, outcome.shuffled_cost_usd),
+        "shuffled": point(tested, reward, cost_usd),
     }
 
 

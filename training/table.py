@@ -100,7 +100,7 @@ def tabulate(
         queries.setdefault(key, r.query)
     return Table(
         menu,
-        _features([queries[key] for key in where], extractor),
+        features_of([queries[key] for key in where], extractor),
         np.array([where[key] for key in keys], np.int64),
         np.array([menu.position[r.arm] for r in rounds], np.int64),
         np.array([r.reward for r in rounds], np.float64),
@@ -117,7 +117,8 @@ def _key(query: Query) -> str:
     return json.dumps(seen, sort_keys=True, default=str)
 
 
-def _features(queries: Sequence[Query], extractor: Extractor) -> Features:
+def features_of(queries: Sequence[Query], extractor: Extractor) -> Features:
+    """Of each query, in their order."""
     rows = [extractor(query) for query in queries]
     ends = np.cumsum([0, *(len(row.indices) for row in rows)])
     values = np.concatenate([row.values for row in rows])

@@ -23,7 +23,7 @@ from training.rounds import Round
 from training.split import Split, split
 from training.table import Table, tabulate
 
-MOST_ROUNDS = 100_000
+MOST_ROUNDS = 20_000
 """More rounds than this are thinned at random, so that training fits the memory of a small machine."""
 
 
