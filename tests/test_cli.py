@@ -18,7 +18,20 @@ from service_process import ROOT, environment, free_port, server_process, servin
 from effortwise.cli import main
 from effortwise.commands.catalogue import KINDS
 
-COMMANDS = ["serve", "demo", "train", "promote", "rollback", "explain", "traces", "list", "record-pool"]
+COMMANDS = [
+    "serve",
+    "demo",
+    "train",
+    "evaluate",
+    "allocate",
+    "characterise",
+    "promote",
+    "rollback",
+    "explain",
+    "traces",
+    "list",
+    "record-pool",
+]
 LOCAL = ROOT / "config" / "local.toml"
 HELP_WITHIN_S = 5.0
 """Half a second alone; much more on a machine whose cores are all busy."""

@@ -143,7 +143,7 @@ def test_the_largest_lift_is_where_looking_at_the_question_earns_most() -> None:
 
 
 def test_the_shuffle_spends_what_the_router_spends() -> None:
-    """Within the range of its prices, the shuffle that a router is compared with has the router's own cost."""
+    """Within the range of its prices, the shuffle that a router is compared with has that router's cost."""
     swept = sweep(decisions(2000), prices_of(decisions(2000)))
     spent = swept.shuffled_cost_usd.mean(axis=1)
     for cost in np.linspace(spent.min(), spent.max(), 7):
