@@ -28,8 +28,8 @@ from router.menu import Menu
 from router.policies.greedy import Greedy
 from router.price import Price
 from router.query import Query
+from training.evaluation.stacked import chosen, stacked
 from training.rounds import Round
-from training.stacked import chosen, stacked
 from training.table import features_of
 from training.train import train
 

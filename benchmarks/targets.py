@@ -17,10 +17,10 @@ from typing import Any
 
 import orjson
 
-from training.answer_aware import Answers
-from training.comparison import Protocol, compare
-from training.crossfit import Folds
-from training.grid import read_grid
+from training.evaluation.answer_aware import Answers
+from training.evaluation.comparison import Protocol, compare
+from training.evaluation.crossfit import Folds
+from training.evaluation.grid import read_grid
 
 Report = Mapping[str, Any]
 CALIBRATED = 0.03

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from router.estimate import Estimate
-from training.crossfit import Part
+from training.evaluation.crossfit import Part
+from training.evaluation.grid import Draw, Grid
+from training.evaluation.stacked import of_quality
 from training.folds import folds
-from training.grid import Draw, Grid
-from training.stacked import of_quality
 
 RIGHT = {"tiny": 0.55, "small": 0.6, "large": 0.8}
 COSTS = {"tiny": 1e-5, "small": 2e-5, "large": 1e-3}

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from training.grid import Grid, read_grid
+from training.evaluation.grid import Grid, read_grid
 
 COSTS = {"cheap": 1e-5, "middle": 1e-4, "dear": 1e-3}
 RIGHT = {

@@ -23,21 +23,27 @@ from router.stopping.adaptive_consistency import AdaptiveConsistency
 from router.stopping.esc import Esc
 from router.stopping.value_of_information import ValueOfInformation
 from router.vote import leading
-from training.allocation import (
+from training.evaluation.crossfit import Folds, fold_parts
+from training.fit.stopping import States, fit_gains, stops
+from training.sampling.allocation import (
     allocate,
     budgets_up_to,
     compare_allocations,
     sequential_draws,
     uniform_quality,
 )
-from training.crossfit import Folds, fold_parts
-from training.fit.stopping import States, fit_gains, stops
-from training.gain_curves import BetaCurve, concave_steps, fit_beta_curve, fit_kernel_curve, pass_curves
-from training.replayed_votes import Vote, replay_vote
-from training.samples import NO_ANSWER, Samples, read_samples
-from training.stopping import drawn_by, earned
-from training.success import Predicted, predict_success, success_table
-from training.vote_paths import Paths, vote_paths
+from training.sampling.gain_curves import (
+    BetaCurve,
+    concave_steps,
+    fit_beta_curve,
+    fit_kernel_curve,
+    pass_curves,
+)
+from training.sampling.replayed_votes import Vote, replay_vote
+from training.sampling.samples import NO_ANSWER, Samples, read_samples
+from training.sampling.stopping import drawn_by, earned
+from training.sampling.success import Predicted, predict_success, success_table
+from training.sampling.vote_paths import Paths, vote_paths
 
 EASY, HARD = "add the small numbers", "prove the deep conjecture about"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from router.estimate import FloatArray
-from training.apgr import Thresholds, apgr, cpt
+from training.evaluation.apgr import Thresholds, apgr, cpt
 
 
 def measured(gap: FloatArray, weak: FloatArray, strong: FloatArray) -> tuple[float, dict[str, float]]:

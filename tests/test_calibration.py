@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from router.estimate import FloatArray
-from training.calibration import calibration, debiased
-from training.resampling import Resamples
+from training.evaluation.calibration import calibration, debiased
+from training.evaluation.resampling import Resamples
 
 
 def predicted(count: int, seed: int, shift: float = 0.0) -> tuple[FloatArray, FloatArray]:

@@ -12,15 +12,15 @@ from fakes_answers import answered_grid, ignorant, part_of
 from router.errors import InvalidQuery
 from router.features import Extractor
 from router.price import Price
-from training.answer_aware import NAME, Answers, wrong_auroc
-from training.cascades import AnswerAware, answer_aware, cascade_of, cheap_first, simulation_of
-from training.corpus import Corpus
-from training.crossfit import Part
+from training.evaluation.answer_aware import NAME, Answers, wrong_auroc
+from training.evaluation.cascades import AnswerAware, answer_aware, cascade_of, cheap_first, simulation_of
+from training.evaluation.corpus import Corpus
+from training.evaluation.crossfit import Part
+from training.evaluation.grid import Grid
+from training.evaluation.sheet import Sheet
+from training.evaluation.tested import Tested as Results  # no test class
 from training.fit.consensus import fit_consensus
-from training.grid import Grid
 from training.measures import auroc
-from training.sheet import Sheet
-from training.tested import Tested as Results  # no test class
 
 PRICES = [Price(rate) for rate in (0.0, 1.0, 30.0, 300.0, 3_000.0, 100_000.0)]
 

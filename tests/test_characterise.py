@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from effortwise.cli import app
-from training.characterise import characterise, curves_of, ladders_of
-from training.samples import read_samples
+from training.sampling.characterise import characterise, curves_of, ladders_of
+from training.sampling.samples import read_samples
 
 DRAWS = 16
 

@@ -19,9 +19,9 @@ from router.confidence.agreement import SOUND_PASS, Agreement
 from router.confidence.consensus import COLD, Consensus, foresight_key
 from router.errors import BundleError
 from router.query import Query
-from training.cascades import cheap_first
+from training.evaluation.cascades import cheap_first
+from training.evaluation.sheet import Sheet
 from training.fit.consensus import ConsensusFit, fit_consensus
-from training.sheet import Sheet
 
 
 def said(arm: str, answer: str | None, prior: float = 0.6) -> Evidence:

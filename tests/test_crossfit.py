@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.errors import InvalidQuery
-from training.crossfit import (
+from training.evaluation.crossfit import (
     Folds,
     fold_parts,
     left_out_groups,
@@ -21,7 +21,7 @@ from training.crossfit import (
     split_parts,
     with_labels,
 )
-from training.stacked import of_quality
+from training.evaluation.stacked import of_quality
 
 
 @settings(max_examples=30, deadline=None)

@@ -20,11 +20,11 @@ from router.policies import Choice
 from router.policies.greedy import Greedy
 from router.price import Price
 from router.query import Query
-from training.corpus import Corpus
-from training.crossfit import Part, question_groups
-from training.decisions import Decisions, routed
+from training.evaluation.corpus import Corpus
+from training.evaluation.crossfit import Part, question_groups
+from training.evaluation.decisions import Decisions, routed
+from training.evaluation.stacked import NAMES, chosen, joined, of_quality, stacked
 from training.fit.difficulty import fit_difficulty
-from training.stacked import NAMES, chosen, joined, of_quality, stacked
 
 ROUGH = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0])
 """Few values, so that there are ties."""

@@ -16,15 +16,15 @@ from fakes_grid import logged_rows, planted_grid, write_rows
 from effortwise.cli import main
 from router.estimate import Estimate
 from router.features import Extractor
-from training.comparison import Protocol, compare
-from training.corpus import Corpus
-from training.crossfit import Folds, Part, fold_parts, question_groups, split_parts
-from training.decisions import routed
-from training.grid import Grid
-from training.learners import BASELINES, Estimates, Learner, Learning, served
-from training.section import measure
-from training.stacked import NAMES
-from training.tested import Tested as Results  # no test class
+from training.evaluation.comparison import Protocol, compare
+from training.evaluation.corpus import Corpus
+from training.evaluation.crossfit import Folds, Part, fold_parts, question_groups, split_parts
+from training.evaluation.decisions import routed
+from training.evaluation.grid import Grid
+from training.evaluation.learners import BASELINES, Estimates, Learner, Learning, served
+from training.evaluation.section import measure
+from training.evaluation.stacked import NAMES
+from training.evaluation.tested import Tested as Results  # no test class
 
 COUNT = 150
 POINT = {"cost_usd", "quality", "low", "high"}
@@ -52,8 +52,8 @@ def averages(corpus: Corpus, part: Part) -> Estimates:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The served predictor and its rivals give way to averages."""
-    monkeypatch.setattr("training.comparison.served", learning)
-    monkeypatch.setattr("training.comparison.BASELINES", dict.fromkeys(BASELINES, learning))
+    monkeypatch.setattr("training.evaluation.comparison.served", learning)
+    monkeypatch.setattr("training.evaluation.comparison.BASELINES", dict.fromkeys(BASELINES, learning))
 
 
 def learning(corpus: Corpus, seed: int) -> Learner:
@@ -185,8 +185,10 @@ def test_a_task_that_is_left_out_is_never_trained_on(tmp_path: Path, monkeypatch
         flat = Estimate(*(np.ones((len(part.train), 3)) for _ in NAMES))
         return flat, Estimate(*(np.ones((len(part.test), 3)) for _ in NAMES))
 
-    monkeypatch.setattr("training.comparison.served", lambda corpus, _: lambda part: watching(corpus, part))
-    monkeypatch.setattr("training.comparison.BASELINES", {})
+    monkeypatch.setattr(
+        "training.evaluation.comparison.served", lambda corpus, _: lambda part: watching(corpus, part)
+    )
+    monkeypatch.setattr("training.evaluation.comparison.BASELINES", {})
     found = compare(planted_grid(tmp_path, 60), Protocol(Folds(1, 3), leave_out="task"))
     assert len(seen) == 3
     assert all(train & test == set() for train, test in seen)

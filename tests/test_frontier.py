@@ -10,10 +10,18 @@ from hypothesis.extra.numpy import arrays
 
 from router.estimate import FloatArray
 from router.price import Price
-from training.decisions import Decisions, Outcome
-from training.frontier import LEAST_RATIO, hull, matched_shuffle, mix, prices_of, share_closed, sweep
-from training.operating import at_cost, at_quality, guarded, largest_lift, standard_error
-from training.stacked import chosen, of_quality
+from training.evaluation.decisions import Decisions, Outcome
+from training.evaluation.frontier import (
+    LEAST_RATIO,
+    hull,
+    matched_shuffle,
+    mix,
+    prices_of,
+    share_closed,
+    sweep,
+)
+from training.evaluation.operating import at_cost, at_quality, guarded, largest_lift, standard_error
+from training.evaluation.stacked import chosen, of_quality
 
 UNIT = st.floats(0, 1, allow_nan=False).map(lambda x: round(x, 3))
 

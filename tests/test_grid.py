@@ -10,7 +10,7 @@ import pytest
 from fakes_grid import logged_rows, write_rows
 
 from router.errors import EffortwiseError
-from training.grid import read_grid
+from training.evaluation.grid import read_grid
 
 
 def test_a_file_becomes_queries_by_arms(tmp_path: Path) -> None:

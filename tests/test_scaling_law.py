@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.scaling_law import ScalingLaw, fit_laws
+from training.sampling.scaling_law import ScalingLaw, fit_laws
 
 COMPUTE = np.array([1, 2, 4, 8, 16, 32, 64], float)
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from benchmarks import targets
-from training.grid import read_grid
+from training.evaluation.grid import read_grid
 
 TRACES = os.environ.get("EFFORTWISE_TRACES")
 

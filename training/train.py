@@ -15,10 +15,10 @@ from router.errors import InvalidQuery
 from router.features import Extractor
 from router.menu import Menu
 from router.predictors import DifficultyPredictor
-from training.evaluate import evaluate
 from training.fit.confidence import Example, examples_of, fit_confidence
 from training.fit.constant import fit_constant
 from training.fit.difficulty import fit_difficulty
+from training.held_out import evaluate
 from training.rounds import Round
 from training.split import Split, split
 from training.table import Table, tabulate

@@ -14,12 +14,12 @@ from rich.console import Console
 from effortwise.allocation.picture import draw_allocation
 from effortwise.allocation.tables import show_allocation
 from router.errors import InvalidQuery
-from training.allocation_report import best_of_k, majority_vote
-from training.crossfit import Folds, Part, fold_parts
+from training.evaluation.crossfit import Folds, Part, fold_parts
 from training.folds import folds
-from training.samples import Samples, read_samples
-from training.stopping_report import stopping_section
-from training.vote_paths import ORDERS, vote_paths
+from training.sampling.allocation_report import best_of_k, majority_vote
+from training.sampling.samples import Samples, read_samples
+from training.sampling.stopping_report import stopping_section
+from training.sampling.vote_paths import ORDERS, vote_paths
 
 LEAST_TEST_SERIES = 1000
 """With fewer series in the logged test split, all are tested in turn."""

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from effortwise.picture import picture
 from router.errors import InvalidQuery
-from training.characterise import Characterised, Curve, characterise, curves_of, ladders_of
 from training.interchange import read_rows
-from training.samples import read_samples
+from training.sampling.characterise import Characterised, Curve, characterise, curves_of, ladders_of
+from training.sampling.samples import read_samples
 
 MOST_DRAWN = 8
 """A picture of more curves than this cannot be read: those of most queries are drawn."""

@@ -12,10 +12,10 @@ import orjson
 from effortwise.evaluation.drawn import draw_evaluation
 from effortwise.evaluation.printed import print_evaluation
 from router.errors import ConfigurationError
-from training.answer_aware import Answers
-from training.comparison import Additional, Protocol, compare
-from training.crossfit import Folds
-from training.grid import Grid, read_grid, resolve
+from training.evaluation.answer_aware import Answers
+from training.evaluation.comparison import Additional, Protocol, compare
+from training.evaluation.crossfit import Folds
+from training.evaluation.grid import Grid, read_grid, resolve
 
 LEARNT = "learnt"
 """The value of ``--answers`` that leaves the order open."""

@@ -13,11 +13,11 @@ import numpy as np
 from router.confidence.agreement import Agreement
 from router.confidence.consensus import COLD, Consensus, foresight_key
 from router.estimate import FloatArray
+from training.evaluation.grid import IntArray
+from training.evaluation.sheet import Sheet
 from training.fit.foresight import Foresight, fit_foresight, pairs_of
 from training.fit.own_chance import fit_own_chance, own_logits
 from training.fit.votes import Group, Stand, Votes, Words, fit_votes, groups_of
-from training.grid import IntArray
-from training.sheet import Sheet
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,8 +10,8 @@ from scipy.special import expit
 
 from router.confidence.consensus import foresight_inputs
 from router.estimate import FloatArray
+from training.evaluation.grid import IntArray
 from training.fit.votes import Group, Stand
-from training.grid import IntArray
 
 PENALTY = 3.0
 """On the squared weights of the scaled inputs, in nats."""

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from router.estimate import FloatArray
-from training.grid import BoolArray
+from training.evaluation.grid import BoolArray
 
 STRENGTH = 0.3
 """Inverse penalty [scikit-learn's C]."""

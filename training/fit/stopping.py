@@ -10,9 +10,9 @@ import numpy as np
 from router.estimate import FloatArray
 from router.stopping import Draws
 from router.stopping.value_of_information import HORIZONS, INPUTS, ValueOfInformation, inputs
+from training.evaluation.grid import BoolArray, IntArray
 from training.folds import folds
-from training.grid import BoolArray, IntArray
-from training.vote_paths import Paths
+from training.sampling.vote_paths import Paths
 
 OWN = (0, 2)
 """Inputs of which an arm has weights of its own, beside the shared ones: how much voting changes, and how

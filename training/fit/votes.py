@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from router.confidence.consensus import COLD_STRENGTH
 from router.estimate import FloatArray
-from training.grid import IntArray
+from training.evaluation.grid import IntArray
 
 PENALTY = 1.0
 """On the squared distance from the cold weights, in nats; a query counts once, however many groups."""

@@ -1,0 +1,2 @@
+"""Evaluation: what a router learnt from logged traces is worth on others, beside the bars that it must
+pass. Read ``comparison`` first."""
