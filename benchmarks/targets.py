@@ -106,9 +106,9 @@ def print_table(out: Path, wanted: Sequence[Set], traces: Path, seed: int) -> No
     for each in SETS:
         if each in wanted or (out / f"{each.name}.json").exists():
             found = measured(each, traces, out, seed)
-            for target in (*each.targets, *EVERYWHERE):
+            for target in (*each.targets, *EVERY_ROUTER, *EVERY_PREDICTOR):
                 print(row(each, found, target, own_section(found)))
-            for target in (*each.answers, *EVERYWHERE) if each.answers else ():
+            for target in (*each.answers, *EVERY_ROUTER) if each.answers else ():
                 print(row(each, found, target, {**found["routers"]["answers"], "asked": found["router"]}))
 
 
@@ -241,7 +241,7 @@ def _worst_arm(section: Report) -> Report:
     return max(arms, key=lambda arm: float(arm["low"]))
 
 
-EVERYWHERE = (
+EVERY_ROUTER = (
     Target(
         "lift over the shuffle at half of best single's cost",
         "interval above 0",
@@ -251,6 +251,10 @@ EVERYWHERE = (
         points,
     ),
     gained(-0.005),
+)
+"""What every router is to reach on every set."""
+
+EVERY_PREDICTOR = (
     Target(
         "pooled calibration error, debiased",
         "<= 0.03",
@@ -268,7 +272,7 @@ EVERYWHERE = (
         number,
     ),
 )
-"""What every set is to reach."""
+"""What every predictor is to reach there."""
 
 EASY = (
     "gemma-3-27b-it,mistral-small-3.1-24b-instruct,llama-4-scout,llama-4-maverick,claude-3.5-sonnet,"

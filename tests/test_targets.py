@@ -55,7 +55,7 @@ def test_every_set_s_own_targets_are_told_apart() -> None:
         2: section(calibration={**measured, "pooled": bad}),
         3: section(calibration={**measured, "arms": [bad]}),
     }
-    for i, target in enumerate(targets.EVERYWHERE):
+    for i, target in enumerate((*targets.EVERY_ROUTER, *targets.EVERY_PREDICTOR)):
         assert target.met(section())
         assert [target.met(each) for each in worse.values()] == [j != i for j in worse]
 
@@ -63,7 +63,7 @@ def test_every_set_s_own_targets_are_told_apart() -> None:
 def test_the_table_is_printed_from_reports_that_lie_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One row a target, met or missed; nothing is measured that was not asked for."""
+    """One row a target of each router, met or missed; nothing is measured that was not asked for."""
     own = section()
     report = {
         "n_test": 428,
@@ -72,13 +72,19 @@ def test_the_table_is_printed_from_reports_that_lie_there(
         "router": own,
         **{name: own[name] for name in ("apgr", "apgr_interval", "cpt", "calibration")},
     }
+    seen = {**own, "first_answer_wrong": {"auroc": 0.8, "low": 0.7, "high": 0.9}}
+    seen["at_equal_quality"] = {"saving": 0.3, "low": 0.2, "high": 0.4, "met": True}
+    report["router"] = {**own, "at_equal_quality": {"saving": 0.1, "low": 0.0, "high": 0.15, "met": True}}
+    report["routers"] = {"answers": seen}
     (tmp_path / "gsm8k.json").write_bytes(orjson.dumps(report))
     targets.print_table(tmp_path, [], tmp_path, 0)
     head, _, *rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 1 + len(targets.EVERYWHERE)
+    every = len(targets.EVERY_ROUTER)
+    assert len(rows) == 1 + every + len(targets.EVERY_PREDICTOR) + 3 + every
     assert all(line.count("|") == head.count("|") for line in rows)
     assert "| gsm8k | 428 (split) | 0.857 at $4.00 | APGR | 0.700 (0.600 to 0.800) |" in rows[0]
     assert rows[0].endswith(">= 0.640 | met |")
+    assert rows[-3].endswith("30.0 % (20.0 % to 40.0 %) against 10.0 % | more | met |")
 
 
 def test_sets_are_told_apart_by_name() -> None:
