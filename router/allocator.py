@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from router.arm import Arm
 from router.budget import Budget
@@ -34,6 +35,7 @@ from router.price import Price
 from router.prospect import Prospect, Prospects
 from router.query import Query
 from router.strategies.direct import Direct
+from router.verifiers import asked_models
 
 AUTO = "auto"
 
@@ -141,7 +143,7 @@ class Allocator:
         plan = Plan(
             query.id,
             arm,
-            plan_budget(query, arm),
+            plan_budget(query, arm, self.cards),
             choice.price,
             query.wishes.stakes,
             self._versions(name, bundle),
@@ -176,7 +178,7 @@ class Allocator:
         return Plan(
             query.id,
             arm,
-            plan_budget(query, arm),
+            plan_budget(query, arm, self.cards),
             self.price,
             query.wishes.stakes,
             self._versions(policy, self.bundle),
@@ -192,11 +194,19 @@ class Allocator:
         return self._known_versions[key]
 
 
-def plan_budget(query: Query, arm: Arm) -> Budget:
-    """The tightest of the arm's budget, the caller's wishes and the arm's worst case; its cost is what
-    the ledger reserves."""
-    worst = Budget(cost_nano=arm.worst_case(query).cost_nano)
-    return arm.budget.tightest(query.wishes.budget).tightest(worst)
+def plan_budget(query: Query, arm: Arm, cards: Mapping[str, ModelCard] = MappingProxyType({})) -> Budget:
+    """The tightest of the arm's budget, the caller's wishes and the worst case of the arm and of the
+    request's verifier; its cost is what the ledger reserves. cards: by model, for a verifier that asks
+    some; ``InvalidQuery`` where it asks another."""
+    worst = arm.worst_case(query)
+    asked = asked_models(query.wishes.verifier)
+    for model, calls in asked.items():
+        if model not in cards:
+            raise InvalidQuery(
+                f"The verifier asks {model!r}. Known: {', '.join(cards)}.", "effortwise.verifier"
+            )
+        worst += arm.judging(query, cards[model], calls)
+    return arm.budget.tightest(query.wishes.budget).tightest(Budget(cost_nano=worst.cost_nano))
 
 
 def _direct(card: ModelCard) -> Arm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from router.budget import UNLIMITED, Budget
@@ -13,6 +14,10 @@ from router.usage import NOTHING, Usage
 
 TEMPLATE_TOKENS = 256
 """Bound on what a strategy's own prompt template adds to the caller's messages."""
+AUXILIARY_TOKENS = 64
+"""Cap on a reply that is no answer (a rating, a choice), however short an answer the caller wants."""
+QUOTE_BYTES_PER_TOKEN = 4
+"""What is kept of an earlier reply that stands in a prompt, per token of a reply's cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +54,38 @@ class Arm:
         longest prompt and reply. ``model_s`` is unknown and 0."""
         cards = {card.name: card for card in self.models}
         demand = self.strategy.demand().items()
-        each = [_times(worst_call(query, cards[name]), calls * query.n) for name, calls in demand]
+        quotes = self.strategy.traits.quotes
+        quoted = quotes * quote_bytes(query, self.models) if quotes else 0
+        each = [_times(worst_call(query, cards[name], quoted), calls * query.n) for name, calls in demand]
         return each[0] if len(each) == 1 else sum(each, NOTHING)
+
+    def judging(self, query: Query, judge: ModelCard, calls: int) -> Usage:
+        """The most that a request's verifier may spend which makes so many calls of a model per verdict,
+        and compares at most two answers in one: every call of the strategy may end in a verdict."""
+        verdicts = query.n * sum(self.strategy.demand().values())
+        quoted = 2 * quote_bytes(query, (*self.models, judge))
+        return _times(worst_call(query, judge, quoted), calls * verdicts)
 
 
 def _times(one: Usage, calls: int) -> Usage:
     return Usage(calls, calls * one.prompt_tokens, calls * one.completion_tokens, calls * one.cost_nano)
 
 
-def worst_call(query: Query, card: ModelCard) -> Usage:
-    """The most that one call for this query may spend on this model, whatever template asks."""
+def worst_call(query: Query, card: ModelCard, quoted_bytes: int = 0) -> Usage:
+    """The most that one call for this query may spend on this model, whatever template asks.
+    quoted_bytes: of earlier replies in the prompt; such a strategy also has calls that answer nothing."""
     completion = completion_cap(query, card)
-    bound = prompt_token_bound(query.messages, query.parameters)
-    prompt = min(bound + TEMPLATE_TOKENS + PROMPT_TOKENS_PER_MESSAGE, card.context_tokens)
+    bound = prompt_token_bound(query.messages, query.parameters) + TEMPLATE_TOKENS + PROMPT_TOKENS_PER_MESSAGE
+    if quoted_bytes:
+        bound += quoted_bytes + 2 * PROMPT_TOKENS_PER_MESSAGE
+        completion = max(completion, AUXILIARY_TOKENS)
+    prompt = min(bound, card.context_tokens)
     return Usage(1, prompt, completion, card.tariff.cost_nano(prompt, completion))
+
+
+def quote_bytes(query: Query, cards: Iterable[ModelCard]) -> int:
+    """How much of an earlier reply may stand in a prompt, bytes."""
+    return QUOTE_BYTES_PER_TOKEN * max(completion_cap(query, card) for card in cards)
 
 
 def completion_cap(query: Query, card: ModelCard) -> int:

@@ -10,7 +10,9 @@ import orjson
 
 from router.query import Message, text_of
 
-Purpose: TypeAlias = Literal["candidate", "judge"]
+Purpose: TypeAlias = Literal["candidate", "step", "critique", "judge", "reward"]
+"""What a call's tokens are spent on: an answer, a part of one, what is wrong with one, how good one is by a
+judge's or by a reward model's word."""
 
 PROMPT_TOKENS_PER_MESSAGE = 16
 """Bound on what a chat template adds around one message."""

@@ -29,6 +29,24 @@ class Candidate:
         """The reply's whole text."""
         return self.completion.text
 
+    @property
+    def mean_logprob(self) -> float | None:
+        """Mean natural log-probability of the reply's tokens; ``None`` where the backend told none."""
+        tokens = (self.completion.logprobs or {}).get("content") or ()
+        told = [token["logprob"] for token in tokens]
+        return sum(told) / len(told) if told else None
+
+
+def composed(text: str, extracted: str | None, parts: Sequence[Completion], template: str) -> Candidate:
+    """A candidate that a strategy put together itself; its tokens are those of its parts."""
+    completion = Completion(
+        {"role": "assistant", "content": text},
+        "stop",
+        sum(part.prompt_tokens for part in parts),
+        sum(part.completion_tokens for part in parts),
+    )
+    return Candidate(completion, extracted, template)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

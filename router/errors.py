@@ -18,6 +18,7 @@
     │   ├── BackendUnreachable    no connection, or it broke off
     │   ├── BackendRefused        it answered with an error status
     │   └── MalformedReply        it answered something that is no completion
+    ├── SandboxError              a program could not be run at all
     ├── StoreError                the trace store cannot take or give a record
     └── BundleError               a bundle is damaged or does not fit the menu
 
@@ -120,6 +121,10 @@ class MalformedReply(BackendError):
     """The upstream's reply is no chat completion; its tokens are unknown."""
 
     billed = True
+
+
+class SandboxError(EffortwiseError):
+    """The sandbox could not run a program: it is missing, or it cannot work on this machine."""
 
 
 class StoreError(EffortwiseError):

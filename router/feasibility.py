@@ -92,8 +92,9 @@ class Feasibility:
 
     def reserve_nano(self, query: Query) -> FloatArray:
         """What each arm's plan would reserve, its worst case within its caps, nano-dollars, shape (arms,)."""
-        worst = query.n * (self._calls @ self._call_nano(query))
-        return np.minimum(worst, self._cap_nano(query))
+        worst = np.array([arm.worst_case(query).cost_nano for arm in self.menu], dtype=float)
+        reserved: FloatArray = np.minimum(worst, self._cap_nano(query))
+        return reserved
 
     def _form(self, query: Query, has_verifier: bool) -> _Served:
         """Who can serve a request of this form; there are few forms, so each is worked out once."""

@@ -28,7 +28,7 @@ class Judge:
 
     async def verify(self, query: Query, candidate: Candidate, run: Run) -> Verdict:
         """The rating as a verdict; ``unknown`` where the judge fails or says no number."""
-        prompt = _PROMPT.format(question=query.text, answer=candidate.text)
+        prompt = _PROMPT.format(question=query.text, answer=run.quote(candidate.text))
         try:
             reply = await run.ask_judge(
                 self.model, [{"role": "user", "content": prompt}], JUDGE_COMPLETION_TOKENS

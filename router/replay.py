@@ -80,13 +80,17 @@ class Replay:
         """Nothing to let go of."""
 
     def score(self, completion: Completion) -> float:
-        """The recorded outcome of a completion that this replay handed out."""
-        return self.given[id(completion)].score
+        """The recorded outcome of a completion that this replay handed out; 0 for one that a strategy
+        put together itself, of which nothing is recorded."""
+        recorded = self.given.get(id(completion))
+        return 0.0 if recorded is None else recorded.score
 
     def extract(self, query: Query, completion: Completion) -> str | None:
         """The recorded final answer; where none was recorded, the one in the text."""
-        recorded = self.given[id(completion)]
-        return recorded.answer if recorded.extracted else extract_answer(query, completion.text)
+        recorded = self.given.get(id(completion))
+        if recorded is not None and recorded.extracted:
+            return recorded.answer
+        return extract_answer(query, completion.text)
 
     def _next(self, key: Key) -> Recorded:
         draws = self.recording.draws.get(key, ())

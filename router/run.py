@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from router.answers import extract_answer
-from router.arm import completion_cap
+from router.arm import AUXILIARY_TOKENS, completion_cap, quote_bytes
 from router.backend import DEAF, Backend, Listener
-from router.call import Call, Completion
+from router.call import Call, Completion, Purpose
 from router.candidate import Answer, Candidate, Verdict
 from router.confidence import ConfidencePredictor, Evidence, Foreseeing
-from router.errors import BackendError, BudgetExceeded
+from router.errors import MalformedReply
 from router.estimate import FloatArray
 from router.metering import Meter
 from router.model_card import ModelCard
+from router.parallel import as_they_come, together
 from router.price import Price
 from router.prospect import UNKNOWN_PROSPECT, Prospect
-from router.query import Query
+from router.query import Message, Query
+from router.sandbox import Sandbox
 from router.templates import render
+from router.tools import Tool
 from router.trace import Step
 from router.verifiers import Verifier
 
 SAMPLING_TEMPERATURE = 0.7
 """Temperature of repeated draws where the caller asks for 0, since equal draws tell nothing."""
 
+_SAMPLING = frozenset(
+    {"temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty"}
+)
+"""What a strategy's own prompts keep of the caller's parameters: how to draw, not what form to answer in."""
+
 Number = TypeVar("Number", float, FloatArray)
+T = TypeVar("T")
 Extraction: TypeAlias = Callable[[Query, Completion], str | None]
 
 
@@ -49,7 +58,8 @@ class Run:
     call that is the answer, for streaming. incumbent: the best answer so far. outer: the run of the
     strategy around this one. first_draw, draws: number the draws of one prompt, which shifts the
     caller's seed so that they differ. arm_id: of the arm under way, inside another. extract: from a reply
-    to its final answer; a replay knows those that were recorded.
+    to its final answer; a replay knows those that were recorded. sandbox: where code may run, ``None``
+    where none is configured. tools: by the name that a model calls them by.
     """
 
     query: Query
@@ -69,43 +79,81 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     arm_id: str = ""
     extract: Extraction = from_text
+    sandbox: Sandbox | None = None
+    tools: Mapping[str, Tool] = field(default_factory=dict)
 
     async def sample(
-        self, model: str, *, template: str = "direct", is_answer: bool = False, repeated: bool = False
+        self,
+        model: str,
+        *,
+        template: str = "direct",
+        is_answer: bool = False,
+        repeated: bool = False,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Candidate:
         """One candidate from one call.
 
         is_answer: this reply is what the caller gets, so its tokens may be streamed to it. repeated:
         one of several draws of the same prompt, which must differ (see ``SAMPLING_TEMPERATURE``).
+        parameters: laid over the caller's.
         """
-        call = self._call(model, template, repeated)
+        call = self._call(model, template, repeated, parameters or {})
         completion = await self.backends[model].complete(call, self.listener if is_answer else DEAF)
         compared = not is_answer or self.outer is not None  # a plain reply is never weighed against others
         extracted = self.extract(self.query, completion) if compared else None
         return Candidate(completion, extracted, template)
 
     async def samples(
-        self, model: str, count: int, *, template: str = "direct"
+        self, model: str, count: int, *, template: str = "direct", parameters: Mapping[str, Any] | None = None
     ) -> AsyncGenerator[Candidate, None]:
         """Candidates of ``count`` parallel calls, as they come.
 
         A failed call costs its candidate only; where all fail, the last error is raised. Closing the
         iterator early cancels the calls in flight.
         """
-        tasks = [
-            asyncio.ensure_future(self.sample(model, template=template, repeated=True)) for _ in range(count)
+        draws = [
+            self.sample(model, template=template, repeated=True, parameters=parameters) for _ in range(count)
         ]
-        try:
-            async for candidate in _surviving(tasks):
+        async with aclosing(as_they_come(draws)) as candidates:
+            async for candidate in candidates:
                 yield candidate
-        finally:
-            await _cancel(tasks)
 
-    def within(self, arm_id: str) -> Run:
-        """This run as seen by a strategy inside another: same query, meter and trace, that arm's own
-        prior, and nothing streamed, since its answer may not be the caller's."""
-        prior = self.prospects.get(arm_id, UNKNOWN_PROSPECT).quality
-        return replace(self, prior=prior, listener=DEAF, incumbent=None, outer=self, arm_id=arm_id)
+    async def ask(
+        self,
+        model: str,
+        messages: Sequence[Message],
+        *,
+        template: str,
+        purpose: Purpose = "step",
+        max_completion_tokens: int | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Candidate:
+        """One call with messages of the strategy's own making.
+
+        template: names the prompt on the call's record, and its draws are numbered by it. A ``candidate``
+        is answered under all of the caller's parameters, anything else only drawn as the caller wishes;
+        ``parameters`` are laid over both. max_completion_tokens: at most the reply's own cap, or
+        ``AUXILIARY_TOKENS`` where that is more.
+        """
+        cap = completion_cap(self.query, self.cards[model])
+        if max_completion_tokens is not None:
+            cap = min(max_completion_tokens, max(cap, AUXILIARY_TOKENS))
+        drawn = self._parameters(self._next_draw(model, template), repeated=False)
+        kept = drawn if purpose == "candidate" else {key: drawn[key] for key in _SAMPLING & drawn.keys()}
+        call = Call(model, messages, cap, {**kept, **(parameters or {})}, template, purpose)
+        completion = await self.backends[model].complete(call)
+        return Candidate(completion, self.extract(self.query, completion), template)
+
+    async def together(self, work: Sequence[Coroutine[Any, Any, T]]) -> list[T | None]:
+        """The results of parallel calls, in their order: ``None`` for one that failed or that the budget
+        did not admit. Where all fail, the last error is raised."""
+        return await together(work)
+
+    def quote(self, text: str) -> str:
+        """A reply as it may stand in a further prompt: its end, where answers stand, within what the arm's
+        worst case has for each of its strategy's ``Traits.quotes``."""
+        most = quote_bytes(self.query, [self.cards[model] for model in self.backends])
+        return text.encode(errors="replace")[-most:].decode(errors="ignore")
 
     async def verify(self, candidate: Candidate) -> Verdict | None:
         """The bound verifier's verdict, ``None`` where none is bound. A verifier that crashes says
@@ -117,14 +165,34 @@ class Run:
         except Exception as error:
             return Verdict.unknown(self.verifier.name, f"{type(error).__name__}: {error}")
 
-    async def ask_judge(
-        self, model: str, messages: Sequence[Mapping[str, Any]], max_completion_tokens: int
-    ) -> str:
-        """The text of a judge model's reply; counted like every call."""
-        call = Call(
-            model, messages, max_completion_tokens, {"temperature": 0.0}, template="judge", purpose="judge"
+    async def ask_judge(self, model: str, messages: Sequence[Message], max_completion_tokens: int) -> str:
+        """The text of a judge model's reply, drawn at temperature 0."""
+        reply = await self.ask(
+            model,
+            messages,
+            template="judge",
+            purpose="judge",
+            max_completion_tokens=max_completion_tokens,
+            parameters={"temperature": 0.0},
         )
-        return (await self.backends[model].complete(call)).text
+        return reply.text
+
+    async def score(self, model: str, candidate: Candidate) -> float:
+        """A reward model's number for a candidate; ``MalformedReply`` where it says none."""
+        messages = [*self.query.messages, {"role": "assistant", "content": self.quote(candidate.text)}]
+        reply = await self.ask(model, messages, template="reward", purpose="reward", max_completion_tokens=1)
+        try:
+            return float(reply.text)
+        except ValueError:
+            raise MalformedReply(
+                f"The reward model {model!r} answered no number: {reply.text[:80]!r}."
+            ) from None
+
+    def within(self, arm_id: str) -> Run:
+        """This run as seen by a strategy inside another: same query, meter and trace, that arm's own
+        prior, and nothing streamed, since its answer may not be the caller's."""
+        prior = self.prospects.get(arm_id, UNKNOWN_PROSPECT).quality
+        return replace(self, prior=prior, listener=DEAF, incumbent=None, outer=self, arm_id=arm_id)
 
     def evidence(self, answer: Answer) -> Evidence:
         """What an answer of this run's arm is judged by, beside those of others."""
@@ -163,9 +231,11 @@ class Run:
         """Write a decision and its numbers on the trace."""
         self.steps.append(Step(decision, reason, self.meter.elapsed_s, numbers))
 
-    def _call(self, model: str, template: str, repeated: bool) -> Call:
+    def _call(self, model: str, template: str, repeated: bool, more: Mapping[str, Any]) -> Call:
         cap = completion_cap(self.query, self.cards[model])
         parameters = self._parameters(self._next_draw(model, template), repeated)
+        if more:
+            parameters = {**parameters, **more}
         return Call(model, render(template, self.query.messages), cap, parameters, template)
 
     def _next_draw(self, model: str, template: str) -> int:
@@ -180,24 +250,3 @@ class Run:
         if repeated and parameters.get("temperature") == 0:
             parameters = {**parameters, "temperature": SAMPLING_TEMPERATURE}
         return parameters
-
-
-async def _surviving(tasks: Sequence[asyncio.Future[Candidate]]) -> AsyncIterator[Candidate]:
-    last_error: Exception | None = None
-    survivors = 0
-    for next_done in asyncio.as_completed(tasks):
-        try:
-            candidate = await next_done
-        except (BackendError, BudgetExceeded) as error:
-            last_error = error
-        else:
-            survivors += 1
-            yield candidate
-    if not survivors and last_error is not None:
-        raise last_error
-
-
-async def _cancel(tasks: Sequence[asyncio.Future[Candidate]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,6 +12,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from router.sandbox import Sandbox
+from router.tools import Tool
+
 from router.allocator import Allocator
 from router.arm import Arm
 from router.backend import DEAF, Backend, Listener
@@ -34,7 +37,7 @@ from router.run import Run
 from router.stores import Judge, Refused, Reserve, Settle
 from router.tariff import to_usd
 from router.trace import Status
-from router.verifiers import make_verifier
+from router.verifiers import asked_models, make_verifier
 from serving.recorder import Recorder
 from serving.request_checks import EFFORT_STAKES
 from serving.resilience import Resilient, Retries
@@ -52,7 +55,8 @@ _CHEAPER_PLANS = 3
 class Execution:
     """Carries out plans for one configuration.
 
-    backends: by model. prompts: what of prompts and replies is kept on traces.
+    backends: by model. prompts: what of prompts and replies is kept on traces. sandbox, tools: for
+    strategies and verifiers that run code or call tools.
     """
 
     allocator: Allocator
@@ -61,6 +65,8 @@ class Execution:
     cards: Mapping[str, ModelCard]
     retries: Retries
     prompts: Prompts = "whole"
+    sandbox: Sandbox | None = None
+    tools: Mapping[str, Tool] = field(default_factory=dict)
     in_flight: dict[str, str] = field(default_factory=dict)
 
     async def answer(
@@ -179,10 +185,11 @@ class Execution:
         query, plan = attempt.query, attempt.plan
         prospects = self.allocator.prospects(plan)
         calls = max(plan.arm.strategy.demand().values())
+        judges = [self.cards[model] for model in asked_models(query.wishes.verifier)]
         return Run(
             query,
             attempt.meter,
-            {card.name: self._metered(card, attempt.meter) for card in plan.arm.models},
+            {card.name: self._metered(card, attempt.meter) for card in (*plan.arm.models, *judges)},
             self.cards,
             attempt.confidence,
             make_verifier(query.wishes.verifier) if query.wishes.verifier else None,
@@ -191,6 +198,8 @@ class Execution:
             prospects,
             listener if query.n == 1 else DEAF,
             first_draw=choice * calls,
+            sandbox=self.sandbox,
+            tools=self.tools,
         )
 
     def _metered(self, card: ModelCard, meter: Meter) -> Backend:

@@ -27,13 +27,16 @@ class Traits:
     tools: may serve a request with tools (it passes tool calls on). response_format: leaves the
     reply's format to the caller. needs_verifier: is infeasible where the request brings none and
     the configuration binds none. more_cannot_hurt: its quality never falls with its ``compute``, as
-    for best-of-n with a sound verifier; a majority vote may fall.
+    for best-of-n with a sound verifier; a majority vote may fall. quotes: how many earlier replies
+    (``Run.quote``) one of its prompts may hold. needs_sandbox: runs code.
     """
 
     tools: bool = False
     response_format: bool = True
     needs_verifier: bool = False
     more_cannot_hurt: bool = False
+    quotes: int = 0
+    needs_sandbox: bool = False
 
 
 class Strategy(Protocol):

@@ -58,7 +58,10 @@ class BestOfN:
         """With a verifier, one more draw can only turn no pass into a pass."""
         verified = self.judge is None
         return Traits(
-            response_format=self.template == "direct", needs_verifier=verified, more_cannot_hurt=verified
+            response_format=self.template == "direct",
+            needs_verifier=verified,
+            more_cannot_hurt=verified,
+            quotes=0 if verified else 1,
         )
 
     @property

@@ -9,7 +9,7 @@ raises ``InvalidQuery`` where they are wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from router.candidate import Candidate, Verdict
 from router.errors import ConfigurationError, InvalidQuery
@@ -32,6 +32,15 @@ class Verifier(Protocol):
         ...
 
 
+@runtime_checkable
+class Asking(Protocol):
+    """A verifier that calls models."""
+
+    def demand(self) -> Mapping[str, int]:
+        """Upper bound on its calls for one verdict, by model."""
+        ...
+
+
 VERIFIERS: Registry[Verifier] = Registry("verifier", "router.verifiers")
 
 
@@ -48,3 +57,10 @@ def make_verifier(specification: Mapping[str, Any]) -> Verifier:
         raise InvalidQuery(
             f"The verifier {name!r} does not take that: {error}.", "effortwise.verifier"
         ) from error
+
+
+def asked_models(specification: Mapping[str, Any] | None) -> Mapping[str, int]:
+    """Upper bound on the calls for one verdict of the verifier that a specification describes, by model."""
+    if specification is None or not issubclass(VERIFIERS[specification["type"]], Asking):
+        return {}
+    return cast("Asking", make_verifier(specification)).demand()
