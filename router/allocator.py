@@ -15,7 +15,7 @@ plan says so.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -31,6 +31,7 @@ from router.model_card import ModelCard
 from router.plan import Plan, Versions
 from router.policies import Choice, Policy
 from router.policies.fixed import Fixed
+from router.predictors import Rows
 from router.price import Price
 from router.prospect import Prospect, Prospects
 from router.query import Query
@@ -88,25 +89,44 @@ class Allocator:
         if target not in self.targets:
             raise UnknownModel(target, self.targets)
 
-    def plan(self, query: Query, spendable_nano: int | None = None) -> Plan:
-        """The decision. spendable_nano: what the account has left, where that must bound the plan."""
+    def plan(self, query: Query, spendable_nano: int | None = None, estimate: Estimate | None = None) -> Plan:
+        """The decision. spendable_nano: what the account has left, where that must bound the plan.
+        estimate: the query's own, where ``estimates`` has it already."""
         policy = self._policy_of(query.target)
         if policy is None:
             return self._fixed(query, self._targets[query.target])
         try:
-            return self._decide(query, *policy, spendable_nano).plan
+            return self._decide(query, *policy, spendable_nano, estimate).plan
         except InvalidQuery:
             raise
         except Exception as error:  # whatever fails in a predictor, the caller is answered
             _log.exception("decision failed; the default arm answers")
             return self._fallback(query, error)
 
+    def decides(self, query: Query) -> bool:
+        """Whether a policy chooses for this query, so that an estimate of it is needed."""
+        return query.target == AUTO or query.target in self.policies
+
+    def estimates(self, queries: Sequence[Query]) -> Sequence[Estimate | None]:
+        """The estimates for queries that came together, which costs less than one by one; ``None`` for
+        each where that fails, since each may fail for itself."""
+        bundle = self.bundle
+        try:
+            together = bundle.difficulty.estimates(Rows([bundle.extractor(query) for query in queries]))
+        except Exception:
+            return [None] * len(queries)
+        return [together.of(i) for i in range(len(queries))]
+
     def card(self, query: Query, spendable_nano: int | None = None) -> Card:
         """The decision with every candidate arm's estimate and why it was excluded."""
         policy = self._policy_of(query.target)
         if policy is None:
             policy = "fixed", Fixed(self._menu_arm(query.target).id)
-        return self._decide(query, *policy, spendable_nano)
+        return self._decide(query, *policy, spendable_nano, None)
+
+    def bar(self, arm_id: str, reason: str) -> None:
+        """From now on no policy may choose this arm; a caller who names it still gets it."""
+        self._feasibility.bar(arm_id, reason)
 
     def prospects(self, plan: Plan) -> Mapping[str, Prospect]:
         """What the plan's estimate says, by arm id; empty where it has none."""
@@ -129,9 +149,17 @@ class Allocator:
             )
         return arm
 
-    def _decide(self, query: Query, name: str, policy: Policy, spendable_nano: int | None) -> Card:
+    def _decide(
+        self,
+        query: Query,
+        name: str,
+        policy: Policy,
+        spendable_nano: int | None,
+        estimate: Estimate | None,
+    ) -> Card:
         bundle = self.bundle  # read once: a swap in between must not mix two
-        estimate = bundle.difficulty.estimate(bundle.extractor(query))
+        if estimate is None:
+            estimate = bundle.difficulty.estimate(bundle.extractor(query))
         feasible = self._feasibility.check(
             query, estimate, has_verifier=query.wishes.verifier is not None, spendable_nano=spendable_nano
         )

@@ -26,3 +26,14 @@ class Estimate:
     cost_usd_q90: FloatArray
     latency_s: FloatArray
     latency_s_q95: FloatArray
+
+    def of(self, i: int) -> Estimate:
+        """One query's, where the arrays have shape (queries, arms)."""
+        return Estimate(
+            self.quality[i],
+            self.quality_sd[i],
+            self.cost_usd[i],
+            self.cost_usd_q90[i],
+            self.latency_s[i],
+            self.latency_s_q95[i],
+        )

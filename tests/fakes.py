@@ -24,7 +24,7 @@ from router.metering import Meter, Metered
 from router.model_card import ModelCard
 from router.policies import Choice, Policy
 from router.policies.greedy import Greedy
-from router.predictors import PredictorState
+from router.predictors import FeatureRows, PredictorState
 from router.price import Price
 from router.query import Query, Wishes
 from router.run import Run
@@ -213,12 +213,24 @@ class Oracle:
     name: ClassVar[str] = "oracle"
     summary: ClassVar[str] = "for tests"
     says: Estimate | Exception
+    asked: list[int] = field(default_factory=list)
+    """How many queries each time."""
 
     def estimate(self, row: FeatureRow) -> Estimate:
         """What it was told to say."""
+        self.asked.append(1)
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
+
+    def estimates(self, rows: FeatureRows) -> Estimate:
+        """The same for each."""
+        self.asked.append(len(rows.dense))
+        if isinstance(self.says, Exception):
+            raise self.says
+        return Estimate(
+            *(np.tile(getattr(self.says, name), (len(rows.dense), 1)) for name in Estimate.__slots__)
+        )
 
     def state(self) -> PredictorState:
         """It has learnt nothing."""

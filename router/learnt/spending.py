@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -32,18 +32,23 @@ class Spending(Part):
     family: NDArray[np.int64]
     slopes: FloatArray
     shift: FloatArray
+    _column: NDArray[np.int64] = field(init=False, repr=False)
+    _offset: FloatArray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        families = self.slopes.shape[2]
+        by_amount = np.stack((self.family, families + self.family))
+        object.__setattr__(self, "_column", by_amount[_ROWS])
+        object.__setattr__(self, "_offset", self.base[_ROWS] + self.shift)
 
     def predict(self, z: FloatArray, projected: NDArray[np.float32]) -> FloatArray:
         """Shape (4, ..., arms): cost's mean and 0.9 quantile in USD, latency's mean and 0.95 quantile in
         seconds, for scaled dense features of shape (..., columns) and what the projection has for cost
         and then for latency."""
         by_family = z @ self.slopes.reshape(len(self.slopes), -1) + projected
-        families = self.slopes.shape[2]
-        mu = np.stack((by_family[..., self.family], by_family[..., families + self.family]))
-        mu += self.base.reshape(2, *[1] * (z.ndim - 1), -1)
-        shift = self.shift.reshape(4, *[1] * (z.ndim - 1), -1)
-        spent: FloatArray = np.maximum(np.exp(mu[_ROWS] + shift) - FLOOR, 0.0)
-        return spent
+        logarithm = by_family[..., self._column] + self._offset
+        spent: FloatArray = np.maximum(np.exp(logarithm) - FLOOR, 0.0)
+        return spent.swapaxes(0, -2)
 
 
 _ROWS = np.array([0, 0, 1, 1])

@@ -43,6 +43,22 @@ class FeatureRows(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The features of a few queries, one by one."""
+
+    rows: Sequence[FeatureRow]
+
+    @property
+    def dense(self) -> FloatArray:
+        """Shape (queries, columns)."""
+        return np.array([row.dense for row in self.rows])
+
+    def row(self, i: int) -> FeatureRow:
+        """One query's."""
+        return self.rows[i]
+
+
 class DifficultyPredictor(Protocol):
     """Predicts one row per arm, for the menu it was made for."""
 

@@ -83,7 +83,7 @@ def known(
     z: FloatArray, components: NDArray[np.float32], scores: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """What the trees see of a query, shape (..., columns), and of each family, shape (..., families)."""
-    shared = scores.mean(axis=-1, keepdims=True)
+    shared = np.add.reduce(scores, axis=-1, keepdims=True) / scores.shape[-1]
     return np.concatenate((z, components, shared), axis=-1), scores - shared
 
 
