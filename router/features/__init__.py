@@ -111,9 +111,11 @@ class Extractor:
             dense.extend(feature.dense(query))
             if feature.buckets:
                 buckets, weights = feature.sparse(query)
-                indices.append(buckets + offset)
+                indices.append(buckets + offset if offset else buckets)
                 values.append(weights)
                 offset += feature.buckets
+        if len(indices) == 1:
+            return FeatureRow(np.array(dense), indices[0], values[0])
         if not indices:
             return FeatureRow(np.array(dense), np.zeros(0, np.int64), np.zeros(0))
         return FeatureRow(np.array(dense), np.concatenate(indices), np.concatenate(values))

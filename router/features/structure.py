@@ -33,7 +33,8 @@ _WORDS = {
     "asks_order": "sort order reverse backwards backward spell",
     "asks_constraint": "must without contain contains containing include using words",
 }
-_WORD_SETS = tuple(frozenset(words.encode().split()) for words in _WORDS.values())
+_FLAGS = {word: flag for flag, words in enumerate(_WORDS.values()) for word in words.encode().split()}
+_KNOWN = frozenset(_FLAGS)
 _LETTERS = bytes(code if chr(code).isalpha() or code >= 0x80 else ord(" ") for code in range(256))
 _NUMBER = re.compile(r"[0-9]+")
 _CHOICE = re.compile(r"\n[ \t]*\(?[A-Ea-e1-5][.):]\s")
@@ -109,7 +110,10 @@ def _characters(text: str) -> tuple[float, ...]:
 def _asks(lowered: str) -> list[float]:
     words = set(lowered.encode(errors="replace").translate(_LETTERS).split())
     phrases = [float(any(part in lowered for part in parts)) for parts in _PHRASES.values()]
-    return phrases + [float(not known.isdisjoint(words)) for known in _WORD_SETS]
+    flags = [0.0] * len(_WORDS)
+    for word in words & _KNOWN:
+        flags[_FLAGS[word]] = 1.0
+    return phrases + flags
 
 
 def _count(encoded: bytes, characters: bytes) -> int:
