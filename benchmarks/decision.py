@@ -28,7 +28,10 @@ from router.menu import Menu
 from router.policies.greedy import Greedy
 from router.price import Price
 from router.query import Query
+from training.design import MOST_QUERIES
+from training.deviations import SELECTION_ROUNDS
 from training.evaluation.stacked import chosen, stacked
+from training.folds import MOST_CROSSED
 from training.rounds import Round
 from training.table import features_of
 from training.train import train
@@ -129,8 +132,14 @@ def _train(config: Path, bundle: Path, rows: int) -> str:
     rounds = _rounds(menu, rows)
     generating = time.perf_counter() - started
     trained = train(rounds, menu, Extractor.of())
-    used = {key: trained.summary[key] for key in ("kind", "rounds", "questions")}
-    return f"{generating} s {used}"
+    told = trained.summary
+    return (
+        f"{generating} s {told['kind']} from {told['rounds']} rounds of {told['questions']} questions; "
+        f"penalties chosen on {min(told['rounds'], SELECTION_ROUNDS)}, components of "
+        f"{min(told['questions'], MOST_QUERIES)} questions, trees and calibration on "
+        f"{min(told['rounds'], MOST_CROSSED)} unseen rounds; measured: fitted on {told['fit']}, tested on "
+        f"{told['test']}"
+    )
 
 
 def _replay(config: Path, bundle: Path, rows: int) -> str:

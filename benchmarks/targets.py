@@ -299,12 +299,20 @@ SETS = (
         (apgr(0.64),),
         (apgr(0.75), doubted(0.78), cheaper_than_the_question()),
     ),
-    Set("gym_easy", GYM, "reasoning_gym_easy", EASY, SPLIT, (saved(0.65),)),
+    Set("gym_easy", GYM, "reasoning_gym_easy", EASY, SPLIT, (saved(0.65),), (saved(0.65),)),
     Set("gym_easy_new_tasks", GYM, "reasoning_gym_easy", EASY, TASKS, (saved(0.65),)),
-    Set("gym_hard", GYM, "reasoning_gym_hard", HARD, SPLIT, (saved(0.65), gained(0.08))),
+    Set(
+        "gym_hard",
+        GYM,
+        "reasoning_gym_hard",
+        HARD,
+        SPLIT,
+        (saved(0.65), gained(0.08)),
+        (saved(0.65), gained(0.08)),
+    ),
     Set("gym_hard_new_tasks", GYM, "reasoning_gym_hard", HARD, TASKS, (saved(0.65), gained(0.08))),
-    Set("arc_c", ROUTERS, "routerbench_arc_c", ARC, CROSSED, (saved(0.65),)),
-    Set("mbpp", ROUTERS, "routerbench_mbpp", MBPP, CROSSED, (saved(0.50),)),
+    Set("arc_c", ROUTERS, "routerbench_arc_c", ARC, CROSSED, (saved(0.65),), (saved(0.65),)),
+    Set("mbpp", ROUTERS, "routerbench_mbpp", MBPP, CROSSED, (saved(0.50),), (saved(0.50),)),
     Set(
         "math_l5",
         "zeroeval_math",
@@ -314,7 +322,7 @@ SETS = (
         (saved(0.40), gained(0.039)),
         (saved(0.40), gained(0.039)),
     ),
-    Set("mmlu_pro", "mmlu_pro", "mmlu_pro", MMLU_PRO, SPLIT, (saved(0.50),)),
+    Set("mmlu_pro", "mmlu_pro", "mmlu_pro", MMLU_PRO, SPLIT, (saved(0.50),), (saved(0.50),)),
 )
 
 

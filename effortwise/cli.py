@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 traces = typer.Typer(help="Exchange traces in the interchange form (Parquet).", no_args_is_help=True)
 app.add_typer(traces, name="traces")
+models = typer.Typer(help="The configured models, and the probe of their native effort.")
+app.add_typer(models, name="models")
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", help="The configuration file.", envvar="EFFORTWISE_CONFIG")
@@ -58,6 +60,30 @@ def demo(
     from effortwise.commands.demo import demo as run
 
     run(folder, seed, explore, fresh)
+
+
+@app.command()
+def collect(
+    workload: Annotated[
+        str, typer.Option(help="tasks, reasoning-gym:NAME[,NAME...], or a .jsonl file of prompts.")
+    ] = "tasks",
+    url: Annotated[str, typer.Option(help="The running service.")] = "http://127.0.0.1:8000",
+    count: Annotated[int | None, typer.Option(help="How many tasks: 100, or all of a file.")] = None,
+    seed: Annotated[int, typer.Option(help="Of generated tasks.")] = 0,
+    model: Annotated[str, typer.Option(help="auto, or a policy's, an arm's or a model's name.")] = "auto",
+    concurrency: Annotated[int, typer.Option(help="Tasks at once.")] = 8,
+    api_key_env: Annotated[
+        str | None, typer.Option(help="The environment variable that holds the API key.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The journal, from which an interrupted run goes on.")] = Path(
+        "state/collect.jsonl"
+    ),
+) -> None:
+    """Drive a running service with checkable tasks, judge its answers and post the outcomes."""
+    from effortwise.commands.collect import Target
+    from effortwise.commands.collect import collect as run
+
+    run(workload, count, seed, Target(url, model, concurrency, api_key_env), out)
 
 
 @app.command()
@@ -205,6 +231,17 @@ def list_(
     catalogue(kind, json)
 
 
+@app.command()
+def menu(
+    domain: Annotated[str, typer.Argument(help="mathematics, code, logic, ...: effortwise list domains.")],
+    model: Annotated[str, typer.Option(help="The configured model that is to answer.")],
+) -> None:
+    """Print the default menu of a domain as TOML, ready to paste into the configuration."""
+    from effortwise.commands.menu import menu as run
+
+    run(domain, model)
+
+
 @app.command("record-pool")
 def record_pool(
     path: Annotated[Path, typer.Argument(help="The Parquet file to write.")] = Path("pool.parquet"),
@@ -216,6 +253,32 @@ def record_pool(
     from effortwise.commands.pool import record
 
     record(path, queries, samples, seed)
+
+
+@models.callback(invoke_without_command=True)
+def models_(
+    context: typer.Context,
+    config: ConfigPath = LOCAL,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """The configured models with their prices and what their upstreams take."""
+    if context.invoked_subcommand is not None:
+        return
+    from effortwise.commands.models import models as run
+
+    run(config, json)
+
+
+@models.command("probe")
+def models_probe(
+    name: Annotated[str, typer.Argument(help="A configured model with an effort.")],
+    config: ConfigPath = LOCAL,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Try each declared level of a model's effort with one small call, and print what came back."""
+    from effortwise.commands.models import probe_model
+
+    probe_model(config, name, json)
 
 
 @traces.command("export")

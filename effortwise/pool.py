@@ -29,7 +29,7 @@ from router.backend import Backend
 from router.call import Call, Completion
 from router.errors import ConfigurationError
 from router.tariff import Tariff, to_usd
-from router.templates import TEMPLATES, render
+from router.templates import render
 from training.interchange import INTERCHANGE
 
 Row: TypeAlias = dict[str, Any]
@@ -37,6 +37,8 @@ Row: TypeAlias = dict[str, Any]
 DATASET = "effortwise_workload"
 MODEL = "smollm2"
 NOTIONAL_TARIFF = Tariff(0.06, 0.24)
+TEMPLATES = ("direct", "chain_of_thought")
+"""Of which the pool holds draws; every vote and best-of-n over them can be replayed."""
 MAX_CALLS_IN_FLIGHT = 4
 MAX_ANSWER_CHARACTERS = 300
 

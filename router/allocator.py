@@ -226,14 +226,15 @@ def plan_budget(query: Query, arm: Arm, cards: Mapping[str, ModelCard] = Mapping
     """The tightest of the arm's budget, the caller's wishes and the worst case of the arm and of the
     request's verifier; its cost is what the ledger reserves. cards: by model, for a verifier that asks
     some; ``InvalidQuery`` where it asks another."""
-    worst = arm.worst_case(query)
     asked = asked_models(query.wishes.verifier)
-    for model, calls in asked.items():
-        if model not in cards:
-            raise InvalidQuery(
-                f"The verifier asks {model!r}. Known: {', '.join(cards)}.", "effortwise.verifier"
-            )
-        worst += arm.judging(query, cards[model], calls)
+    if unknown := [model for model in asked if model not in cards]:
+        raise InvalidQuery(
+            f"The verifier asks {unknown[0]!r}. Known: {', '.join(cards)}.", "effortwise.verifier"
+        )
+    judges = {cards[model]: calls for model, calls in asked.items()}
+    worst = (
+        arm.worst_case(query, tuple(judges)) + arm.judging(query, judges) if judges else arm.worst_case(query)
+    )
     return arm.budget.tightest(query.wishes.budget).tightest(Budget(cost_nano=worst.cost_nano))
 
 

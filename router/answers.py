@@ -1,17 +1,21 @@
 """The final answer of a reply, apart from its reasoning, and its form for comparison.
 
-Votes, verdicts and records all compare answers this way. No caller says what kind of answer a query
-wants, so it is read from the query: a number, a letter of listed choices, one of two named words, a
-JSON object, or a short text.
+Votes, verdicts and records all compare answers this way. ``extract_answer`` asks the query's domain
+(``router/domains/``), which reads the reply with the parts that stand here. Where no caller says what kind
+of answer a query wants, it is read from the query: a number, a letter of listed choices, one of two
+named words, a JSON object, code, or a short text.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from router.domains import domain_of
+from router.notation import one_notation
 from router.query import Query
 
 MAX_ANSWER_CHARACTERS = 300
@@ -21,7 +25,6 @@ MAX_READ_CHARACTERS = 20_000
 """Of a longer reply only the end is read, where an answer stands."""
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+|/\d+)?|(?<![\w.])[-+]?\.\d+")
-_PLAIN_NUMBER = re.compile(r"([-+]?)(\d{1,3}(?:,\d{3})+|\d*)(?:\.(\d*))?(%?)")
 _ANSWER_LINE = re.compile(r"\banswer\b[ \t*_]*(?::|=|\bis\b:?)[ \t*_]*(\S[^\n]*)", re.IGNORECASE)
 _MARKED_ANSWER = re.compile(r"^#{4,}[ \t]*(\S[^\n]*)", re.MULTILINE)
 _ANSWER_FIELD = re.compile(
@@ -30,12 +33,26 @@ _ANSWER_FIELD = re.compile(
 _WANTS_NUMBER = re.compile(
     r"\bhow (?:many|much|old|long|far|tall)\b|\bnumber only\b|\b(?:which|what)(?: is the)? number\b"
     r"|\b(?:calculate|compute|sum of|product of|difference between|percent)\b"
-    r"|\d\s*[+*×÷=^]\s*\d|\d\s+[-/]\s+\d"
-    r"|\b(?:add|subtract|multiply|divide)\b[^\n]{0,40}\d",
-    re.IGNORECASE,
+    r"|\b(?:add|subtract|multiply|divide)\b[^\n]{0,40}\d"
 )
+_NUMBER_WORDS = (
+    "how ",
+    "number",
+    "calculate",
+    "compute",
+    "sum of",
+    "product of",
+    "difference between",
+    "percent",
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+)
+"""Without any of these the pattern above, which is slow, need not be tried."""
+_SUM = re.compile(r"\d\s*[+*×÷=^]\s*\d|\d\s+[-/]\s+\d")
 _LISTED_CHOICE = re.compile(r"(?:^|[\s(])([A-J])[).:]\s+\S", re.MULTILINE)
-_CHOICE_LINE = re.compile(r"\(?([A-J])\)?(?:[).:,\s]|$)")
+_CHOICE_LINE = re.compile(r"\(?([A-HJ]|I(?! [a-z]))\)?(?:[).:,\s]|$)")  # "I think" is no choice
 _CHOICE_NAMED = re.compile(r"(?:\b(?:option|choice|answer)\b(?: is|:)?\s*\(?|\()([A-J])\b")
 _ALTERNATIVES = re.compile(
     r"\b([\w.-]*\w),? or ([\w.-]*\w) ?\?|\b(?:answer|reply|respond)\b[^.?\n]*\b([\w-]+),? or ([\w-]+)",
@@ -48,50 +65,64 @@ _WHITESPACE = re.compile(r"\s+")
 _PARENTHESISED = re.compile(r"\((\w+)\)")
 _BEFORE = " *_`$\"'“”‘’,;:"
 _AFTER = _BEFORE + ".!?"
+_PUNCTUATION = ".,;:!?()[]{}\"'`*_"
 _JSON_STARTS = 64  # brackets tried, so that a reply full of them costs no time
 _DECODER = json.JSONDecoder()
 
 
 def extract_answer(query: Query, text: str) -> str | None:
-    """The final answer in a reply, ``None`` where none can be told apart.
-
-    In this order: the JSON object where one is wanted, the last ``\\boxed{}``, the last JSON field
-    ``"answer"``, the first line ``#### ...``, the last line ``Answer: ...``, else the whole reply; of the
-    last three, the choice or number that the query wants, or a short text itself (of a longer one its
-    last line).
+    """The final answer in a reply, as the query's domain reads it; ``None`` where none can be told apart.
 
     >>> extract_answer(Query([{"role": "user", "content": "What is 2 + 3?"}]), "2 + 3 = 5.")
     '5'
     """
-    text = text[-MAX_READ_CHARACTERS:].strip()
-    if wants_json(query):
-        return _canonical(find_json(text))
-    question = _both_ends(query.text)
-    stated = boxed(text) or _answer_field(text)
-    return _short(_UNITS.sub("", stated)) if stated else _from_prose(question, _answer_line(text) or text)
+    return domain_of(query).extract(query, text[-MAX_READ_CHARACTERS:].strip())
 
 
-def _both_ends(question: str) -> str:
-    """A long prompt's beginning and end, where the question stands, without the document between."""
+def final_answer(query: Query, text: str) -> str | None:
+    """The final answer in a reply of no particular domain.
+
+    In this order: the last ``\\boxed{}``, the last JSON field ``"answer"``, the first line ``#### ...``,
+    the last line ``Answer: ...``, else the whole reply; of the last three, the choice or number that the
+    query wants, or a short text itself (of a longer one its last line).
+    """
+    if said := stated(text):
+        return _short(_UNITS.sub("", said))
+    return _from_prose(question_of(query), answer_line(text) or text)
+
+
+def question_of(query: Query) -> str:
+    """What is asked; of a long prompt its beginning and end, where the question stands, without the
+    document between."""
+    question = query.text
     if len(question) <= MAX_QUESTION_CHARACTERS:
         return question
     half = MAX_QUESTION_CHARACTERS // 2
     return f"{question[:half]}\n{question[-half:]}"
 
 
+@lru_cache(maxsize=1024)  # several domains look at the words of one question
+def words_of(question: str) -> frozenset[str]:
+    """The words of a question in small letters, without punctuation around them."""
+    return frozenset(word.strip(_PUNCTUATION) for word in question.lower().split())
+
+
 def normalise(answer: str, casefold: bool = True) -> str:
-    """The form in which two answers are compared: numbers equal up to their notation, choices and
-    words up to case (unless told not to), punctuation and whitespace. JSON stays as it is. Idempotent.
+    """The form in which two answers are compared: numbers equal up to their notation (fractions are
+    decimals where those end, else in lowest terms), choices and words up to case (unless told not to),
+    punctuation and whitespace. JSON stays as it is. Idempotent.
 
     >>> normalise("1,000.0"), normalise(" **Paris**. "), normalise("(B)")
     ('1000', 'paris', 'b')
+    >>> normalise(r"\\frac{1}{2}"), normalise("3/6"), normalise("2/6")
+    ('0.5', '0.5', '1/3')
     """
     if answer.startswith("{"):
         return answer
     plain = _WHITESPACE.sub(" ", answer.casefold() if casefold else answer).lstrip(_BEFORE).rstrip(_AFTER)
     if parenthesised := _PARENTHESISED.fullmatch(plain):
         plain = parenthesised[1]
-    return _plain_number(plain) or plain
+    return one_notation(plain) or plain
 
 
 def wants_json(query: Query) -> bool:
@@ -100,6 +131,14 @@ def wants_json(query: Query) -> bool:
     kind = response_format.get("type") if isinstance(response_format, dict) else None
     verifier = query.wishes.verifier or {}
     return kind in ("json_object", "json_schema") or verifier.get("type") == "json_schema"
+
+
+def json_answer(text: str) -> str | None:
+    """The last JSON value of a text in its one form: keys sorted, no spaces; ``None`` without any."""
+    value = find_json(text)
+    if value is None:
+        return None
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def find_json(text: str) -> Any:
@@ -128,6 +167,11 @@ def boxed(text: str) -> str | None:
     return None
 
 
+def stated(text: str) -> str | None:
+    """What stands in the last ``\\boxed{}``, else in the last JSON field ``"answer"``."""
+    return boxed(text) or _answer_field(text)
+
+
 def _answer_field(text: str) -> str | None:
     if '"' not in text:
         return None
@@ -135,8 +179,9 @@ def _answer_field(text: str) -> str | None:
     return (fields[-1][0] or fields[-1][1]).replace("\\\\", "\\") if fields else None
 
 
-def _answer_line(text: str) -> str | None:
-    """Of ``####`` lines the first: models that go on with questions of their own mark those as well."""
+def answer_line(text: str) -> str | None:
+    """What stands behind ``####`` or the last ``Answer:``. Of ``####`` lines the first: models that go on
+    with questions of their own mark those as well."""
     if marked := _MARKED_ANSWER.search(text):
         return _unwrap_line(marked[1])
     lines = _ANSWER_LINE.findall(text)
@@ -146,14 +191,29 @@ def _answer_line(text: str) -> str | None:
 def _from_prose(question: str, text: str) -> str | None:
     """What the question wants, from a text that states it in words: ``None`` where it wants a number and
     there is none."""
-    if len(set(_LISTED_CHOICE.findall(question))) > 1 and (choice := _choice(text)):
+    if lists_choices(question) and (choice := choice_in(text)):
         return choice
     if word := _alternative(question, text):
         return word
-    return last_number(text) if _WANTS_NUMBER.search(question) else _reply_itself(question, text)
+    return last_number(text) if wants_number(question) else _reply_itself(question, text)
 
 
-def _choice(text: str) -> str | None:
+def lists_choices(question: str) -> bool:
+    """Whether two choices or more are listed, such as ``A) ...`` and ``(B) ...``."""
+    return len(set(_LISTED_CHOICE.findall(question))) > 1
+
+
+def wants_number(question: str) -> bool:
+    """Whether the question is for a number."""
+    if _SUM.search(question):
+        return True
+    lowered = question.lower()
+    hinted = any(word in lowered for word in _NUMBER_WORDS)
+    return hinted and _WANTS_NUMBER.search(lowered) is not None
+
+
+def choice_in(text: str) -> str | None:
+    """The letter, A to J, that a text begins with or names last as its choice."""
     if match := _CHOICE_LINE.match(text):
         return match[1]
     named: list[str] = _CHOICE_NAMED.findall(text)
@@ -205,23 +265,3 @@ def _short(text: str) -> str | None:
 
 def _unwrap_line(text: str) -> str:
     return text.strip().strip("*_`").strip()
-
-
-def _plain_number(text: str) -> str | None:
-    """A number without separators, leading zeros, trailing zeros or a plus sign; else ``None``."""
-    match = _PLAIN_NUMBER.fullmatch(text)
-    if match is None or not any(character.isdigit() for character in text):
-        return None
-    sign, whole, decimals, percent = match.groups()
-    digits = whole.replace(",", "").lstrip("0") or "0"
-    fraction = (decimals or "").rstrip("0")
-    value = f"{digits}.{fraction}" if fraction else digits
-    return ("-" if sign == "-" and value != "0" else "") + value + percent
-
-
-def _canonical(value: Any) -> str | None:
-    return (
-        None
-        if value is None
-        else json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import orjson
 
 from router.budget import UNLIMITED, Budget
 from router.call import PROMPT_TOKENS_PER_MESSAGE, prompt_token_bound
@@ -49,22 +51,25 @@ class Arm:
         """All that the id stands for, as text."""
         return f"{self.id} = {self.strategy!r} within {self.budget}"
 
-    def worst_case(self, query: Query) -> Usage:
+    def worst_case(self, query: Query, judges: Sequence[ModelCard] = ()) -> Usage:
         """The most that answering the query may spend: every call of the strategy's demand with the
-        longest prompt and reply. ``model_s`` is unknown and 0."""
+        longest prompt and reply. ``model_s`` is unknown and 0. judges: models that its verifier asks; the
+        length of a quote depends on every model of the run."""
         cards = {card.name: card for card in self.models}
         demand = self.strategy.demand().items()
         quotes = self.strategy.traits.quotes
-        quoted = quotes * quote_bytes(query, self.models) if quotes else 0
+        quoted = quotes * quote_bytes(query, (*self.models, *judges)) if quotes else 0
         each = [_times(worst_call(query, cards[name], quoted), calls * query.n) for name, calls in demand]
         return each[0] if len(each) == 1 else sum(each, NOTHING)
 
-    def judging(self, query: Query, judge: ModelCard, calls: int) -> Usage:
-        """The most that a request's verifier may spend which makes so many calls of a model per verdict,
+    def judging(self, query: Query, judges: Mapping[ModelCard, int]) -> Usage:
+        """The most that a request's verifier may spend which makes so many calls of each model per verdict,
         and compares at most two answers in one: every call of the strategy may end in a verdict."""
         verdicts = query.n * sum(self.strategy.demand().values())
-        quoted = 2 * quote_bytes(query, (*self.models, judge))
-        return _times(worst_call(query, judge, quoted), calls * verdicts)
+        own = len(orjson.dumps(query.wishes.verifier, default=repr))  # a rubric, a reference
+        quoted = own + 2 * quote_bytes(query, (*self.models, *judges))
+        each = [_times(worst_call(query, card, quoted), n * verdicts) for card, n in judges.items()]
+        return sum(each, NOTHING)
 
 
 def _times(one: Usage, calls: int) -> Usage:

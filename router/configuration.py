@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from router.errors import ConfigurationError
+from router.domains import DOMAINS
+from router.errors import ConfigurationError, InvalidQuery
+from router.verifiers import make_verifier
 
 BUILTIN = "builtin"
 """The bundle that ships with the project."""
@@ -85,6 +87,17 @@ class BackendSection(BaseModel):
         return dict(self.model_extra or {})
 
 
+class EffortSection(Section):
+    """``[models.<name>.effort]``: the native levels that a model takes (``router.effort.Effort``). probe:
+    whether each is tried at the start; without it, where the model costs nothing."""
+
+    style: str
+    levels: tuple[str, ...]
+    tokens: Mapping[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    also: Mapping[str, Any] = Field(default_factory=dict)
+    probe: bool | None = None
+
+
 class ModelSection(Section):
     """``[models.<name>]``: a model and what it costs. A model without its price is an error."""
 
@@ -97,6 +110,8 @@ class ModelSection(Section):
     tools: bool = False
     logprobs: bool = False
     response_format: bool = False
+    continues: bool = False
+    effort: EffortSection | None = None
 
 
 class MenuSection(BaseModel):
@@ -144,6 +159,44 @@ class ResilienceSection(Section):
     max_wait_s: NonNegative = 5.0
 
 
+class SandboxSection(Section):
+    """``[sandbox]``: where programs that a model wrote are run.
+
+    mode: ``auto`` is ``bubblewrap`` where it works, else ``off``; ``unconfined`` promises less and must be
+    asked for. python: the interpreter of the programs, the service's own without it. parallel: programs at
+    once. The limits are the most that any program gets, whatever a request asks for.
+    """
+
+    mode: Literal["auto", "bubblewrap", "unconfined", "off"] = "auto"
+    python: Path | None = None
+    parallel: Positive = 4
+    seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    memory_bytes: int = Field(default=1 << 30, ge=64 << 20)
+    output_bytes: Positive = 1 << 20
+    processes: Positive = 32
+    disk_bytes: int = Field(default=64 << 20, ge=1 << 20)
+
+
+class ToolSection(BaseModel):
+    """``[tools.<name>]``: a tool under the name by which models call it; ``type`` names its kind, the
+    other keys are its own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    type: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys besides ``type``."""
+        return dict(self.model_extra or {})
+
+
+class DomainSection(Section):
+    """``[domains.<name>]``: what is bound to a domain. verifier: a verifier specification, for queries that
+    bring none."""
+
+    verifier: Mapping[str, Any]
+
+
 class Configuration(Section):
     """The whole file. ``hash`` stands on every trace."""
 
@@ -156,7 +209,26 @@ class Configuration(Section):
     models: Mapping[str, ModelSection]
     menu: tuple[MenuSection, ...] = Field(min_length=1)
     policies: Mapping[str, PolicySection] = Field(default_factory=dict)
+    sandbox: SandboxSection = SandboxSection()
+    tools: Mapping[str, ToolSection] = Field(default_factory=dict)
     accounts: tuple[AccountSection, ...] = ()
+    domains: Mapping[str, DomainSection] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _domains_exist(self) -> Configuration:
+        for name, section in self.domains.items():
+            if name not in DOMAINS:
+                raise ValueError(f"domains.{name}: no such domain; known: {', '.join(DOMAINS)}")
+            try:
+                make_verifier(section.verifier)
+            except InvalidQuery as error:
+                raise ValueError(f"domains.{name}.verifier: {str(error).removesuffix('.')}") from error
+        return self
+
+    @property
+    def bindings(self) -> dict[str, Mapping[str, Any]]:
+        """The verifiers that are bound to domains, by domain."""
+        return {name: section.verifier for name, section in self.domains.items()}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Configuration:
@@ -230,5 +302,9 @@ def _section_at(location: tuple[str | int, ...]) -> type[BaseModel]:
         "resilience": ResilienceSection,
         "models": ModelSection,
         "accounts": AccountSection,
+        "domains": DomainSection,
+        "sandbox": SandboxSection,
     }
+    if location[2:] == ("effort",):
+        return EffortSection
     return sections.get(str(location[0]), Configuration) if location else Configuration

@@ -13,6 +13,7 @@ from router.arm import Arm
 from router.budget import Budget
 from router.bundle import Bundle
 from router.configuration import Configuration, MenuSection, ModelSection, PolicySection
+from router.effort import Effort
 from router.errors import ConfigurationError
 from router.menu import Menu
 from router.model_card import ModelCard
@@ -37,7 +38,25 @@ def _card(name: str, section: ModelSection) -> ModelCard:
         section.tools,
         section.logprobs,
         section.response_format,
+        section.continues,
+        _effort(name, section),
     )
+
+
+def _effort(name: str, section: ModelSection) -> Effort | None:
+    told = section.effort
+    if told is None:
+        return None
+    try:
+        effort = Effort(told.style, told.levels, dict(told.tokens), dict(told.also))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"models.{name}: {error}") from None
+    if told.tokens and max(told.tokens.values()) >= section.max_completion_tokens:
+        raise ConfigurationError(
+            f"models.{name}.effort.tokens: {max(told.tokens.values())} thinking tokens leave no room for an "
+            f"answer within max_completion_tokens = {section.max_completion_tokens}."
+        )
+    return effort
 
 
 def configured_menu(configuration: Configuration) -> Menu:
@@ -59,6 +78,13 @@ def _arm(strategy: Strategy, entry: MenuSection, cards: Mapping[str, ModelCard])
     if unknown:
         known = ", ".join(cards)
         raise ConfigurationError(f"[[menu]] {entry.strategy}: unknown model {unknown[0]!r}. Known: {known}.")
+    mute = [name for name in strategy.demand() if not cards[name].logprobs]
+    if mute and strategy.traits.needs_logprobs:
+        raise ConfigurationError(
+            f"[[menu]] {entry.strategy}: these options need log-probabilities. Set logprobs = true under "
+            f"[models.{mute[0]}] where its backend gives them, or take others."
+        )
+    _check_thinking(f"[[menu]] {entry.strategy}", strategy, cards)
     rung = "" if strategy.compute == 1 else f"@{strategy.compute:g}"
     cost = None if entry.max_cost_usd is None else to_nano(entry.max_cost_usd)
     return Arm(
@@ -70,14 +96,38 @@ def _arm(strategy: Strategy, entry: MenuSection, cards: Mapping[str, ModelCard])
     )
 
 
+def _check_thinking(where: str, strategy: Strategy, cards: Mapping[str, ModelCard]) -> None:
+    """What a strategy does with its models' thinking, they must be able to."""
+    traits = strategy.traits
+    for card in (cards[name] for name in strategy.demand()):
+        if traits.needs_continuing and not card.continues:
+            raise ConfigurationError(
+                f"{where}: {card.name!r} must go on with a partial reply. Where its server can, say "
+                f"continues = true under [models.{card.name}]."
+            )
+        levels = () if card.effort is None else card.effort.levels
+        if traits.level is not None and traits.level not in levels:
+            raise ConfigurationError(
+                f"{where}: {card.name!r} takes no effort {traits.level!r}. "
+                f"Known: {', '.join(levels) or 'none'} ([models.{card.name}.effort])."
+            )
+
+
 def _strategies(entry: MenuSection, arms: Mapping[str, Arm]) -> Iterator[Strategy]:
     kind = STRATEGIES[entry.strategy]
     options = dict(entry.options)
     if "stages" in options:
         options["stages"] = _stages(options["stages"], arms)
-    for model_option in [{"model": name} for name in entry.models] or [{}]:
+    for models in _models(kind, entry.models):
         for rung in _ladder(options):
-            yield _constructed(f"[[menu]] {entry.strategy}", kind, {**model_option, **options, **rung})
+            yield _constructed(f"[[menu]] {entry.strategy}", kind, {**models, **options, **rung})
+
+
+def _models(kind: type[Any], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """One arm of all models for a strategy that takes several, else an arm for each."""
+    if any(field.name == "models" for field in fields(kind)):
+        return [{"models": names}] if names else [{}]
+    return [{"model": name} for name in names] or [{}]
 
 
 def _ladder(options: Mapping[str, Any]) -> list[dict[str, Any]]:

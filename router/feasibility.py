@@ -60,6 +60,7 @@ class Feasibility:
     _context: FloatArray = field(init=False, repr=False)
     _shortest_context: int = field(init=False, repr=False)
     _by_form: dict[tuple[bool, ...], _Served] = field(init=False, repr=False, default_factory=dict)
+    _barred: dict[str, str] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         arms, models = self.menu.arms, list(self.menu.models)
@@ -74,6 +75,11 @@ class Feasibility:
         object.__setattr__(self, "_capped", min(caps) < np.inf)
         object.__setattr__(self, "_context", np.array(contexts))
         object.__setattr__(self, "_shortest_context", min(contexts))
+
+    def bar(self, arm_id: str, reason: str) -> None:
+        """From now on an arm may serve no query, since its upstream refuses what it would send."""
+        self._barred[arm_id] = reason
+        self._by_form.clear()
 
     def check(
         self, query: Query, estimate: Estimate, *, has_verifier: bool, spendable_nano: int | None
@@ -112,6 +118,9 @@ class Feasibility:
         if not has_verifier:
             verified = _mask(self.menu.arms, lambda arm: arm.strategy.traits.needs_verifier)
             _leave_out(mask, reasons, verified, "needs a verifier (effortwise.verifier)")
+        for reason in dict.fromkeys(self._barred.values()):
+            barred = np.array([self._barred.get(arm.id) == reason for arm in self.menu])
+            _leave_out(mask, reasons, barred, reason)
         return _Served(mask, tuple(reasons), _named(self.menu, reasons))
 
     def _cap_nano(self, query: Query) -> FloatArray:
@@ -146,6 +155,9 @@ class Feasibility:
             )
         if wishes.deadline_s is not None:
             _prefer(mask, reasons, estimate.latency_s_q95, wishes.deadline_s, "likely misses deadline_s")
+        if wishes.max_calls is not None:
+            calls = query.n * self._calls.sum(axis=1)
+            _prefer(mask, reasons, calls, wishes.max_calls, "may need more calls than max_calls")
         if wishes.min_quality is not None:
             _prefer(mask, reasons, -estimate.quality, -wishes.min_quality, "is below min_quality")
 

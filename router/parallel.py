@@ -40,6 +40,8 @@ async def together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T | None]:
         results = await asyncio.gather(*tasks)
     finally:
         await _cancel(tasks)
+        for each in work:
+            each.close()  # one that was cancelled before it began would warn that nobody awaited it
     errors = [result for result in results if isinstance(result, BackendError | BudgetExceeded)]
     if errors and len(errors) == len(results):
         raise errors[-1]

@@ -13,10 +13,11 @@ from router.query import Query
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """P(success), and mean cost in USD."""
+    """P(success), mean cost in USD, and mean latency in seconds."""
 
     quality: float
     cost_usd: float
+    latency_s: float = 0.0
 
 
 UNKNOWN_PROSPECT = Prospect(0.5, 0.0)
@@ -37,7 +38,12 @@ class Prospects(Mapping[str, Prospect]):
 
     def __getitem__(self, arm_id: str) -> Prospect:
         position = self.menu.position[arm_id]
-        return Prospect(float(self.estimate.quality[position]), float(self.estimate.cost_usd[position]))
+        estimate = self.estimate
+        return Prospect(
+            float(estimate.quality[position]),
+            float(estimate.cost_usd[position]),
+            float(estimate.latency_s[position]),
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.menu.position)

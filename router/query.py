@@ -26,7 +26,8 @@ class Wishes:
     tokens together.
     min_quality: leave out arms whose P(success) is below. stakes: what a right answer is worth, in
     quality units (1 = an ordinary query). verifier: a verifier specification, e.g.
-    ``{"type": "regex", "pattern": "..."}``.
+    ``{"type": "regex", "pattern": "..."}``. domain: the name of a domain (``router/domains/``); it is
+    recognised without.
     """
 
     max_cost_usd: float | None = None
@@ -36,6 +37,7 @@ class Wishes:
     verifier: Mapping[str, Any] | None = None
     max_calls: int | None = None
     max_total_tokens: int | None = None
+    domain: str | None = None
 
     @property
     def budget(self) -> Budget:

@@ -38,6 +38,8 @@ _SAMPLING = frozenset(
 Number = TypeVar("Number", float, FloatArray)
 T = TypeVar("T")
 Extraction: TypeAlias = Callable[[Query, Completion], str | None]
+Observer: TypeAlias = Callable[[Step | Answer], None]
+"""Told every decision as it is taken, and every answer that becomes the best so far. Never blocks."""
 
 
 def from_text(query: Query, completion: Completion) -> str | None:
@@ -81,6 +83,7 @@ class Run:
     extract: Extraction = from_text
     sandbox: Sandbox | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict)
+    observer: Observer | None = None
 
     async def sample(
         self,
@@ -225,11 +228,16 @@ class Run:
         before, self.incumbent = self.incumbent, answer
         if self.outer is not None and self.outer.incumbent is before:
             self.outer.offer(answer)
+        elif self.outer is None and self.observer is not None and answer is not before:
+            self.observer(answer)
         return answer
 
     def note(self, decision: Literal["stop", "continue", "escalate"], reason: str, **numbers: float) -> None:
         """Write a decision and its numbers on the trace."""
-        self.steps.append(Step(decision, reason, self.meter.elapsed_s, numbers))
+        step = Step(decision, reason, self.meter.elapsed_s, numbers)
+        self.steps.append(step)
+        if self.observer is not None:
+            self.observer(step)
 
     def _call(self, model: str, template: str, repeated: bool, more: Mapping[str, Any]) -> Call:
         cap = completion_cap(self.query, self.cards[model])

@@ -15,18 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from router.domains import bound
 from router.errors import EffortwiseError, InvalidQuery, StoreError, UnknownTrace
 from router.ledger import Allowance
 from router.outcome import Outcome
 from router.stores import Judge
 from serving.chat import ChatEndpoint, read_body
 from serving.decision_card import card_values
-from serving.execution import weighed
 from serving.problems import Problem, problem_of
 from serving.reply_wire import model_list, model_object
 from serving.request_wire import parse_chat
 from serving.service import Service
 from serving.trace_view import trace_values
+from serving.weighing import weighed
 
 _COMMIT_WITHIN_S = 5.0
 _CHAT = "/v1/chat/completions"
@@ -124,6 +125,7 @@ def _add_model_endpoints(app: FastAPI, service: Service) -> None:
         max_choices = service.configuration.server.max_choices
         parsed = parse_chat(body, account=allowance.account, max_choices=max_choices)
         query = weighed(parsed.query, service.execution.cards)
+        query = bound(query, service.execution.bindings)
         card = service.allocator.card(query, await _spendable(service, allowance, query.received_at))
         return card_values(card, service.allocator.menu)
 
@@ -172,6 +174,7 @@ def _add_health_endpoints(app: FastAPI, service: Service) -> None:
             "bundle": service.allocator.bundle.version,
             "bundle_refused": service.watch.refused,
             "unfinished_at_start": service.recovered,
+            "effort": service.probes.as_values(),
         }
 
 

@@ -90,7 +90,10 @@ class ChatEndpoint:
         listener = _Frames()
         allowance = scope["effortwise.allowance"]
         execution = self.service.execution
-        work = asyncio.ensure_future(execution.answer(request.query, allowance, listener, listener.plan_made))
+        follower = listener.tell if request.progress else None
+        work = asyncio.ensure_future(
+            execution.answer(request.query, allowance, listener, listener.plan_made, follower)
+        )
         work.add_done_callback(lambda _: listener.end())
         try:
             await _StreamedReply(request, send, listener, work).send_all()
@@ -100,13 +103,13 @@ class ChatEndpoint:
 
 
 class _Frames:
-    """A listener that queues what it hears."""
+    """A listener that queues what it hears, and the events that it is told."""
 
     wants_deltas = True
 
     def __init__(self) -> None:
         self.arm = ""
-        self._queue: asyncio.Queue[Delta | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[Delta | dict[str, Any] | None] = asyncio.Queue()
 
     def plan_made(self, plan: Plan) -> None:
         self.arm = plan.arm.id
@@ -114,10 +117,13 @@ class _Frames:
     def hear(self, delta: Delta) -> None:
         self._queue.put_nowait(delta)
 
+    def tell(self, event: dict[str, Any]) -> None:
+        self._queue.put_nowait(event)
+
     def end(self) -> None:
         self._queue.put_nowait(None)
 
-    async def next_batch(self) -> list[Delta | None]:
+    async def next_batch(self) -> list[Delta | dict[str, Any] | None]:
         """All that came since the last time, at least one; ``None`` is the end."""
         batch = [await self._queue.get()]
         while not self._queue.empty():
@@ -156,19 +162,24 @@ class _StreamedReply:
         await self._send_rest(answered, heard)
 
     async def _send_heard(self) -> bool:
-        """Send tokens until the work is done; whether there were any."""
+        """Send tokens and events until the work is done; whether there were tokens."""
         heard = False
         while True:
             batch = await self.listener.next_batch()
-            deltas = [delta for delta in batch if delta is not None]
-            if deltas:
-                heard = True
-                await self._write(b"".join(self.chunks.delta(delta) for delta in deltas))
-            if len(deltas) < len(batch):
+            pieces = [piece for piece in batch if piece is not None]
+            if pieces:
+                heard = heard or any(isinstance(piece, Delta) for piece in pieces)
+                await self._write(b"".join(map(self._frame, pieces)))
+            if len(pieces) < len(batch):
                 return heard
+
+    def _frame(self, piece: Delta | dict[str, Any]) -> bytes:
+        return self.chunks.delta(piece) if isinstance(piece, Delta) else self.chunks.progress(piece)
 
     async def _send_rest(self, answered: Answered, heard: bool) -> None:
         completions = [answer.candidate.completion for answer in answered.answers]
+        if answered.status == "partial":
+            self.chunks.mark = {"status": "partial"}
         if heard:
             frames = [self.chunks.finish(completions[0].finish_reason)]
         else:

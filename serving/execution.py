@@ -12,13 +12,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from router.sandbox import Sandbox
-from router.tools import Tool
-
 from router.allocator import Allocator
 from router.arm import Arm
 from router.backend import DEAF, Backend, Listener
 from router.candidate import Answer
+from router.domains import bound
 from router.errors import (
     AllowanceExhausted,
     BackendError,
@@ -34,14 +32,18 @@ from router.plan import Plan
 from router.prospect import UNKNOWN_PROSPECT
 from router.query import Query
 from router.run import Run
+from router.sandbox import Sandbox
 from router.stores import Judge, Refused, Reserve, Settle
 from router.tariff import to_usd
+from router.tools import Tool
 from router.trace import Status
 from router.verifiers import asked_models, make_verifier
+from serving.decisions import Decisions
+from serving.progress import Follower, Progress
 from serving.recorder import Recorder
-from serving.request_checks import EFFORT_STAKES
 from serving.resilience import Resilient, Retries
 from serving.tracing import Answered, Attempt, Prompts, trace_of
+from serving.weighing import weighed
 
 T = TypeVar("T")
 
@@ -56,7 +58,7 @@ class Execution:
     """Carries out plans for one configuration.
 
     backends: by model. prompts: what of prompts and replies is kept on traces. sandbox, tools: for
-    strategies and verifiers that run code or call tools.
+    strategies and verifiers that run code or call tools. bindings: verifier specifications by domain.
     """
 
     allocator: Allocator
@@ -67,7 +69,12 @@ class Execution:
     prompts: Prompts = "whole"
     sandbox: Sandbox | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict)
+    bindings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     in_flight: dict[str, str] = field(default_factory=dict)
+    decisions: Decisions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.decisions = Decisions(self.allocator)
 
     async def answer(
         self,
@@ -75,19 +82,24 @@ class Execution:
         allowance: Allowance,
         listener: Listener = DEAF,
         plan_made: Callable[[Plan], None] | None = None,
+        follower: Follower | None = None,
     ) -> Answered:
-        """Answer a query. plan_made: told the plan once it stands reserved, before any call.
+        """Answer a query. plan_made: told the plan once it stands reserved, before any call. follower: told
+        what happens on the way.
 
         Raises the error tree's ``InvalidQuery``, ``AllowanceExhausted``, ``OutOfCompute``,
         ``BackendError`` and ``StoreError`` branches.
         """
         started = time.perf_counter()
-        query = weighed(query, self.cards)
+        query = bound(weighed(query, self.cards), self.bindings)
         self.in_flight[query.id] = query.account
         try:
             attempt = await self._begin(query, allowance, started)
             if plan_made is not None:
                 plan_made(attempt.plan)
+            if follower is not None:
+                attempt.follower = follower
+                Progress(attempt.meter, follower).plan(attempt.plan)
             return await self._carry_out(attempt, listener)
         finally:
             del self.in_flight[query.id]
@@ -102,7 +114,7 @@ class Execution:
         """Plan, and reserve what the plan may cost; a cheaper plan where it does not fit."""
         await self.recorder.room()
         window = allowance.key(query.received_at)
-        plan = self.allocator.plan(query)
+        plan = await self._plan(query)
         for _ in range(_CHEAPER_PLANS):
             meter = Meter(plan.budget, started=started)
             confidence = self.allocator.bundle.confidence  # the plan's own: a swap may come while reserving
@@ -112,6 +124,10 @@ class Execution:
                 return attempt
             plan = self._cheaper(query, plan, left_nano, allowance)
         raise _exhausted(query, allowance, left_nano)
+
+    async def _plan(self, query: Query) -> Plan:
+        alone = len(self.in_flight) == 1  # nobody else's query to wait for
+        return self.allocator.plan(query) if alone else await self.decisions.plan(query)
 
     async def _reserve(self, attempt: Attempt, allowance: Allowance) -> int | None:
         """``None`` where the reservation stands; else what is left, nano-dollars."""
@@ -182,7 +198,7 @@ class Execution:
         return answer
 
     def _new_run(self, attempt: Attempt, listener: Listener, choice: int) -> Run:
-        query, plan = attempt.query, attempt.plan
+        query, plan, follower = attempt.query, attempt.plan, attempt.follower
         prospects = self.allocator.prospects(plan)
         calls = max(plan.arm.strategy.demand().values())
         judges = [self.cards[model] for model in asked_models(query.wishes.verifier)]
@@ -200,6 +216,7 @@ class Execution:
             first_draw=choice * calls,
             sandbox=self.sandbox,
             tools=self.tools,
+            observer=follower and Progress(attempt.meter, follower, choice).observe,
         )
 
     def _metered(self, card: ModelCard, meter: Meter) -> Backend:
@@ -248,17 +265,6 @@ async def _together(answers: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answ
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def weighed(query: Query, cards: Mapping[str, ModelCard]) -> Query:
-    """The query with ``reasoning_effort`` turned into stakes where the service decides; a model that
-    the caller named gets the field itself."""
-    effort = query.parameters.get("reasoning_effort")
-    if effort is None or query.target in cards:
-        return query
-    parameters = {key: value for key, value in query.parameters.items() if key != "reasoning_effort"}
-    stakes = query.wishes.stakes * EFFORT_STAKES.get(effort, 1.0)
-    return replace(query, parameters=parameters, wishes=replace(query.wishes, stakes=stakes))
 
 
 def _exhausted(query: Query, allowance: Allowance, left_nano: int | None) -> AllowanceExhausted:

@@ -84,6 +84,7 @@ _RULES: Mapping[type[BaseException], _Rule] = {
     ),
     errors.ConfigurationError: _INTERNAL,
     errors.BundleError: _INTERNAL,
+    errors.SandboxError: _INTERNAL,
     errors.EffortwiseError: _INTERNAL,
 }
 

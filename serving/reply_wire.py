@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -46,12 +46,19 @@ def chat_completion(
         "object": "chat.completion",
         "created": created,
         "model": model_name,
-        "choices": [_choice(index, completion) for index, completion in enumerate(choices)],
+        "choices": [_choice(index, as_asked(query, each)) for index, each in enumerate(choices)],
         "usage": usage_object(usage, choices),
     }
     if extra is not None:
         body["effortwise"] = extra
     return body
+
+
+def as_asked(query: Query, completion: Completion) -> Completion:
+    """Without the log-probabilities that a strategy asked for and the caller did not."""
+    if completion.logprobs is None or query.parameters.get("logprobs"):
+        return completion
+    return replace(completion, logprobs=None)
 
 
 def _choice(index: int, completion: Completion) -> dict[str, Any]:
@@ -104,13 +111,15 @@ class ChunkStream:
     """Makes the frames of one streamed reply, in order.
 
     The first frame of each choice carries the role and the last one its finish reason, once,
-    whatever the deltas bring. The envelope is serialised once, so a token costs one small encoding.
+    whatever the deltas bring. The envelope is serialised once, so a token costs one small encoding. mark:
+    an ``effortwise`` object for the last frame of each choice.
     """
 
     query: Query
     model_name: str
     created: int
     include_usage: bool = False
+    mark: Mapping[str, Any] | None = None
     _head: bytes = field(init=False)
     _null_usage: bytes = field(init=False)
     _begun: set[int] = field(default_factory=set)
@@ -142,7 +151,14 @@ class ChunkStream:
             "logprobs": delta.logprobs,
             "finish_reason": delta.finish_reason,
         }
-        return self._head + orjson.dumps(choice) + b"]" + self._null_usage
+        marked = self.mark is not None and delta.finish_reason is not None
+        mark = b',"effortwise":' + orjson.dumps(self.mark) if marked else b""
+        return self._head + orjson.dumps(choice) + b"]" + mark + self._null_usage
+
+    def progress(self, event: Mapping[str, Any]) -> bytes:
+        """A frame without choices that tells what happens on the way."""
+        told = orjson.dumps({"progress": event})
+        return self._head + b'],"effortwise":' + told + self._null_usage
 
     def finish(self, finish_reason: str, index: int = 0) -> bytes:
         """The frame that ends a choice; empty where a delta has ended it."""
@@ -150,7 +166,7 @@ class ChunkStream:
 
     def whole(self, completion: Completion, index: int = 0) -> Iterator[bytes]:
         """The frames of a finished completion: its text in a few pieces, the rest with the first."""
-        for delta in deltas_of(completion):
+        for delta in deltas_of(as_asked(self.query, completion)):
             yield self.delta(delta, index)
 
     def end(

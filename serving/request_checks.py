@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from router.domains import named_domain
+from router.effort import EFFORTS
 from router.errors import InvalidQuery
 from router.verifiers import make_verifier
 
@@ -17,18 +19,6 @@ Check: TypeAlias = Callable[[Any, str], None]
 ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 STOP_SEQUENCES = 4
 TOP_LOGPROBS = 20
-
-EFFORT_STAKES: Mapping[str, float] = {
-    "none": 0.125,
-    "minimal": 0.25,
-    "low": 0.5,
-    "medium": 1.0,
-    "high": 2.0,
-    "xhigh": 4.0,
-    "max": 8.0,
-}
-"""What ``reasoning_effort`` multiplies the stakes by where the service decides; each level doubles the
-one before. A fixed model gets the field itself."""
 
 _KINDS = {
     dict: "an object",
@@ -181,6 +171,12 @@ def verifier(value: Any, param: str) -> None:
     make_verifier(value)
 
 
+def domain(value: Any, param: str) -> None:
+    """The name of a domain."""
+    text(value, param)
+    named_domain(value)
+
+
 def _typed(value: Any, param: str) -> None:
     mapping(value, param)
     required(value, "type", param, text)
@@ -261,7 +257,7 @@ FIELDS: Mapping[str, Check] = {
     "tool_choice": tool_choice,
     "parallel_tool_calls": boolean,
     "response_format": response_format,
-    "reasoning_effort": one_of(tuple(EFFORT_STAKES)),
+    "reasoning_effort": one_of(tuple(EFFORTS)),
     "user": text,
     "metadata": strings,
     "store": boolean,
@@ -276,7 +272,9 @@ WISHES: Mapping[str, Check] = {
     "min_quality": number(0, 1),
     "stakes": number(above=0),
     "verifier": verifier,
+    "domain": domain,
     "unit": filled,
     "conversation": filled,
+    "progress": boolean,
 }
 """The fields of the request's ``effortwise`` object."""

@@ -20,6 +20,7 @@ _APART = frozenset(
 
 _WISH_NAMES = (
     "max_cost_usd", "deadline_s", "max_calls", "max_total_tokens", "min_quality", "stakes", "verifier",
+    "domain",
 )  # fmt: skip
 
 _NEEDS = (
@@ -31,19 +32,21 @@ _NEEDS = (
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A parsed request: what is asked, and how the reply is to be sent."""
+    """A parsed request: what is asked, and how the reply is to be sent. progress: with what happens on
+    the way, where it is streamed."""
 
     query: Query
     stream: bool = False
     include_usage: bool = False
+    progress: bool = False
 
 
 def parse_chat(body: bytes, *, account: str, max_choices: int) -> ChatRequest:
     """The request in a body; ``InvalidQuery`` names what is wrong and the field.
 
     ``null`` in a field that is known stands for its absence. ``max_completion_tokens`` wins over
-    ``max_tokens``. ``reasoning_effort`` stays in the parameters as it came; ``EFFORT_STAKES`` says what
-    it is worth where the service decides. ``metadata`` is passed on only with ``store``, without which
+    ``max_tokens``. ``reasoning_effort`` stays in the parameters as it came; ``router.effort.EFFORTS`` says
+    what it means where the service decides. ``metadata`` is passed on only with ``store``, without which
     OpenAI refuses it. The unit is ``effortwise.unit``, else ``metadata.unit``, else ``user``; the
     conversation is ``effortwise.conversation``, else ``metadata.conversation``.
     """
@@ -61,7 +64,8 @@ def parse_chat(body: bytes, *, account: str, max_choices: int) -> ChatRequest:
         conversation=ours.get("conversation") or metadata.get("conversation") or None,
         unit=ours.get("unit") or metadata.get("unit") or fields.get("user") or None,
     )
-    return ChatRequest(query, bool(fields.get("stream")), _includes_usage(fields))
+    progress = bool(ours.get("progress"))
+    return ChatRequest(query, bool(fields.get("stream")), _includes_usage(fields), progress)
 
 
 _NO_WISHES = Wishes()

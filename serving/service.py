@@ -21,9 +21,13 @@ from router.stores.sqlite import Sqlite
 from serving.accounts import Accounts
 from serving.backends import BACKENDS
 from serving.bundles import POINTER, BundleWatch
+from serving.effort_probe import EffortProbes
+from serving.effort_watch import watched
 from serving.execution import Execution
 from serving.recorder import Recorder
 from serving.resilience import Retries
+from serving.sandbox import configured_sandbox
+from serving.tools import configured_tools
 
 _SETTLE_WITHIN_S = 5.0
 """How long requests that were cut off may take to settle when the service stops."""
@@ -43,6 +47,7 @@ class Service:
     accounts: Accounts
     watch: BundleWatch
     backends: Mapping[str, Backend]
+    probes: EffortProbes
     recovered: int = 0
 
     async def start(self) -> None:
@@ -55,10 +60,12 @@ class Service:
         await self.recorder.write(KnowMenu(menu.hash, {arm.id: arm.description for arm in menu}))
         await self.watch.look()
         self.watch.start()
+        self.probes.start()
 
     async def stop(self) -> None:
         """Write what waits, then let go of everything."""
         await self.watch.stop()
+        await self.probes.stop()
         await self.execution.idle(_SETTLE_WITHIN_S)
         await self.recorder.stop()
         for backend in self.backends.values():
@@ -80,6 +87,7 @@ def compose(
     accounts = Accounts.of(configuration)
     backends = configured_backends(configuration, environment)
     by_model = {name: backends[model.backend] for name, model in configuration.models.items()}
+    by_model = watched(by_model, allocator.cards)
     store = Sqlite(configuration.store.path, configuration.store.synchronous)
     recorder = Recorder(store, configuration.store.queue_operations)
     retries = Retries(
@@ -87,13 +95,32 @@ def compose(
         configuration.resilience.first_wait_s,
         configuration.resilience.max_wait_s,
     )
+    sandbox = configured_sandbox(configuration.sandbox)
+    if sandbox is None:
+        _bar_programs(allocator)
     execution = Execution(
-        allocator, recorder, by_model, allocator.cards, retries, configuration.store.prompts
+        allocator,
+        recorder,
+        by_model,
+        allocator.cards,
+        retries,
+        configuration.store.prompts,
+        bindings=configuration.bindings,
+        sandbox=sandbox,
+        tools=configured_tools(configuration.tools, environment, sandbox),
     )
     watch = BundleWatch(allocator, bundles_folder(configuration) / POINTER, feature_options(configuration))
     if bundle is not None and first.version == PRIOR_VERSION:
         watch.refused = f"{bundle}: refused at the start, the log says why"
-    return Service(configuration, allocator, execution, recorder, store, accounts, watch, backends)
+    probes = EffortProbes.of(configuration, allocator, execution)
+    return Service(configuration, allocator, execution, recorder, store, accounts, watch, backends, probes)
+
+
+def _bar_programs(allocator: Allocator) -> None:
+    """Arms that would run code may serve no query without a sandbox."""
+    for arm in allocator.menu:
+        if arm.strategy.traits.needs_sandbox:
+            allocator.bar(arm.id, "needs a sandbox ([sandbox])")
 
 
 def bundles_folder(configuration: Configuration) -> Path:

@@ -18,6 +18,7 @@ from router.query import Query, Wishes
 from router.run import Run
 from router.trace import CallRecord, Status, Trace
 from router.usage import Usage
+from serving.progress import Follower
 
 Prompts: TypeAlias = Literal["whole", "hashed", "none"]
 """What is kept of prompts; replies are kept only with ``whole``."""
@@ -37,7 +38,7 @@ class Answered:
 
 @dataclass(slots=True)
 class Attempt:
-    """One plan being carried out; what its trace will need."""
+    """One plan being carried out; what its trace will need. follower: who is told of it on the way."""
 
     query: Query
     plan: Plan
@@ -47,6 +48,7 @@ class Attempt:
     plan_values: Mapping[str, Any]
     confidence: ConfidencePredictor
     runs: list[Run] = field(default_factory=list)
+    follower: Follower | None = None
 
 
 def trace_of(

@@ -12,6 +12,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from router.strategies import STRATEGIES, Strategy
+from router.strategies.best_of_n import BestOfN
 from router.strategies.cascade import Stage
 from router.strategies.direct import Direct
 from router.strategies.self_consistency import SelfConsistency
@@ -28,11 +29,47 @@ REQUIRED: Mapping[str, Any] = {
 }
 VARIANTS: Mapping[str, Any] = {
     "judge": "large",
+    "prompt": "plan_then_solve",
     "template": "chain_of_thought",
     "stop_at": 1.0,
     "stop": "esc",
+    "weigh": "logprob",
+    "only_valid": True,
+    "aggregator": "small",
+    "critic": "large",
 }
-UNUSUAL: Mapping[str, Callable[[], Sequence[Strategy]]] = {}
+
+
+def _selectors() -> Sequence[Strategy]:
+    """Options of ``best_of_n`` that exclude one another, or that need another."""
+    return [
+        BestOfN("small", 4),
+        BestOfN("small", 4, template="chain_of_thought"),
+        BestOfN("small", 4, judge="large"),
+        BestOfN("small", 4, judge="large", compare="pairwise"),
+        BestOfN("small", 5, judge="small", compare="pairwise"),
+        BestOfN("small", 4, reward="large"),
+        BestOfN("small", 4, by="likelihood"),
+    ]
+
+
+def _searches(name: str, **own: Any) -> Callable[[], Sequence[Strategy]]:
+    """A search that rates itself, one with another judge and an option of its own, one with a verifier."""
+    kind: Any = STRATEGIES[name]
+    return lambda: [
+        kind("small", 4),
+        kind("small", 4, judge="large", **own),
+        kind("small", 4, value="verifier", **own),
+    ]
+
+
+UNUSUAL: Mapping[str, Callable[[], Sequence[Strategy]]] = {
+    "best_of_n": _selectors,
+    "beam_search": _searches("beam_search", branch=3),
+    "monte_carlo_tree_search": _searches("monte_carlo_tree_search", branching="adaptive"),
+    "particle_filtering": _searches("particle_filtering", choose="vote"),
+    "tree_of_thoughts": _searches("tree_of_thoughts", search="best_first"),
+}
 
 
 def examples() -> dict[str, Strategy]:

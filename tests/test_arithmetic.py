@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.arithmetic import equations, value_of
+from router.arithmetic import MOST_EQUATIONS, Equation, equations, value_of
 
 
 def held(text: str) -> list[bool]:
@@ -89,8 +89,13 @@ def test_right_results_hold_and_others_do_not(left: int, operator: str, right: i
 
 @given(st.text("0123456789.,+-*/=()<>% x\\\n", max_size=200))
 def test_no_text_breaks_it(text: str) -> None:
-    """Whatever a model writes, equations come out or nothing."""
-    equations(text)
+    """Whatever a model writes: no more equations come out than are stated or read, each holds or does not,
+    and one that follows on a line of its own is found all the same."""
+    found = equations(text)
+    assert len(found) <= min(text.count("="), MOST_EQUATIONS)
+    assert all(equation.holds in (True, False) for equation in found)
+    followed = equations(f"{text}\n2 + 3 = 5")
+    assert followed == [*found, Equation(5.0, 5.0)] or len(followed) == MOST_EQUATIONS
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from fakes_answers import answered_grid, ignorant, part_of
 
+from router.confidence.agreement import Agreement
 from router.errors import InvalidQuery
 from router.features import Extractor
 from router.price import Price
-from training.evaluation.answer_aware import NAME, Answers, wrong_auroc
+from training.evaluation.answer_aware import NAME, Answers, told_cascade, wrong_auroc
 from training.evaluation.cascades import AnswerAware, answer_aware, cascade_of, cheap_first, simulation_of
 from training.evaluation.corpus import Corpus
 from training.evaluation.crossfit import Part
@@ -69,7 +70,7 @@ def test_what_is_evaluated_is_what_serves(grid: Grid, price: Price) -> None:
     order = cheap_first(sheet, part.train)
     aware = answer_aware(grid, sheet, part, train, test, given=order)
     told = aware.test.at(price)
-    fit = fit_consensus(sheet, part.train, train.quality, part.inner, order)
+    fit = fit_consensus(sheet.heard.take(part.train), train.quality, part.inner, [order], Agreement())
     simulation = simulation_of(sheet, part.test, test, fit.consensus, order, price)
     arm = cascade_of([sheet.arms[j] for j in order])
     replayed = simulation.replay([(sheet.queries[i], arm) for i in part.test])
@@ -97,6 +98,26 @@ def test_what_came_of_tested_queries_is_not_looked_at(grid: Grid, aware: AnswerA
     assert other.order == aware.order
     for price in PRICES:
         np.testing.assert_array_equal(other.test.choose(price), aware.test.choose(price))
+
+
+def test_a_report_tells_what_was_asked_at_each_of_its_points(grid: Grid, aware: AnswerAware) -> None:
+    """The arms in the order in which they are asked at its price; nothing where best single answers."""
+    part = aware.part
+    tested = Results.of(grid, [part], np.arange(len(grid)), 0)
+    section = {
+        "at_minus_1": {"saving": 0.3, "prices_per_usd": [300.0]},
+        "at_98": {"prices_per_usd": [None]},
+        "frontier": [],
+    }
+    told = told_cascade(section, tested, [aware])
+    asked = [grid.arms.index(name) for name in told["at_minus_1"]["orders"][0]]
+    assert told["at_minus_1"]["saving"] == 0.3
+    assert len(asked) >= 2
+    spent = aware.test.at(Price(300.0)).cost_usd
+    possible = grid.cost_usd[np.ix_(part.test, asked)].cumsum(axis=1)
+    assert all(np.isclose(cost, row).any() for cost, row in zip(spent, possible, strict=True))
+    assert told["at_98"]["orders"] == [None]
+    assert told["first_answer_wrong"]["low"] < told["first_answer_wrong"]["auroc"]
 
 
 def test_a_given_order_is_kept(grid: Grid) -> None:
@@ -128,7 +149,7 @@ def test_large_pools_are_cut_to_the_best() -> None:
     wide = replace(
         sheet,
         arms=tuple("abcdefgh"),
-        right=np.tile(np.linspace(0.9, 0.2, 8), (100, 1)),
+        heard=replace(sheet.heard, right=np.tile(np.linspace(0.9, 0.2, 8), (100, 1))),
         cost_usd=np.tile(np.arange(8, 0, -1) * 1e-4, (100, 1)),
     )
     assert cheap_first(wide, np.arange(100)) == (5, 4, 3, 2, 1, 0)
@@ -173,7 +194,7 @@ def test_recorded_answers_count_where_the_file_has_them(grid: Grid) -> None:
     ]
     sheet = Sheet.of(replace(grid, draws=only))
     assert sheet.recorded[0][0].answer is None
-    assert sheet.same.tolist() == [[0, 1, 1]] * len(grid)
+    assert sheet.heard.same.tolist() == [[0, 1, 1]] * len(grid)
 
 
 def test_how_well_wrong_answers_are_told(grid: Grid) -> None:

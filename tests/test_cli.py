@@ -30,6 +30,8 @@ COMMANDS = [
     "explain",
     "traces",
     "list",
+    "menu",
+    "collect",
     "record-pool",
 ]
 LOCAL = ROOT / "config" / "local.toml"

@@ -19,6 +19,7 @@ from router.configuration import (
     Configuration,
     MenuSection,
     PolicySection,
+    ToolSection,
     _section_at,
     load_configuration,
     parse_configuration,
@@ -93,10 +94,15 @@ def keys_of(*tables: Mapping[str, Any]) -> set[str]:
 @pytest.mark.parametrize("name", Configuration.model_fields)
 def test_the_example_documents_every_key_of_every_section(name: str) -> None:
     """A new key without a line in ``config/example.toml`` fails here."""
-    open_sections = {"backends": BackendSection, "menu": MenuSection, "policies": PolicySection}
+    open_sections = {
+        "backends": BackendSection,
+        "menu": MenuSection,
+        "policies": PolicySection,
+        "tools": ToolSection,
+    }
     section = open_sections.get(name) or _section_at((name,))
     written = documented()[name]
-    if name in ("backends", "models", "policies"):
+    if name in ("backends", "models", "policies", "domains", "tools"):
         written = keys_of(*written.values())
     elif name in ("menu", "accounts"):
         written = keys_of(*written)
@@ -217,11 +223,11 @@ def test_several_mistakes_are_told_at_once() -> None:
 MENUS: Mapping[str, tuple[list[dict[str, Any]], str]] = {
     "unknown strategy": (
         [{"strategy": "oracle", "models": ["small"]}],
-        "Unknown strategy 'oracle'. Known: best_of_n, ",
+        "Unknown strategy 'oracle'. Known: any_time, ",
     ),
     "unknown option": (
         [{"strategy": "best_of_n", "models": ["small"], "k": 4}],
-        "unknown key 'k' (known: model, n, template, judge)",
+        "unknown key 'k' (known: model, n, template, judge, ",
     ),
     "missing option": ([{"strategy": "best_of_n", "models": ["small"]}], "'n'"),
     "missing models": ([{"strategy": "direct"}], "'model'"),

@@ -40,7 +40,8 @@ def fitted() -> tuple[Sheet, ConsensusFit]:
     sheet = Sheet.of(grid)
     order = cheap_first(sheet, part.train)
     prior = ignorant(grid, part)[0].quality
-    return sheet, fit_consensus(sheet, part.train, prior, part.inner, order)
+    heard = sheet.heard.take(part.train)
+    return sheet, fit_consensus(heard, prior, part.inner, [order], Agreement())
 
 
 def test_alone_an_arm_is_as_sure_as_its_own_candidates_say() -> None:
@@ -101,7 +102,7 @@ def test_it_is_learnt_whose_word_counts(fitted: tuple[Sheet, ConsensusFit]) -> N
     sheet, fit = fitted
     both = fit.stands[0, 1]
     rows = part_of(answered_grid(400)).train
-    agree = sheet.same[rows, 0] == sheet.same[rows, 1]
+    agree = sheet.heard.same[rows, 0] == sheet.heard.same[rows, 1]
     assert both.first[agree].mean() > both.first[~agree].mean() + 0.3
     assert abs(both.first.mean() - both.right.mean()) < 0.06
     assert both.right[agree].mean() > 0.9
@@ -128,6 +129,16 @@ def test_further_answers_are_foreseen_as_they_turn_out(fitted: tuple[Sheet, Cons
     assert abs(found.mean() - fit.stands[0, 1, 2].right.mean()) < 0.05
     stand = fit.stands[0, 1]
     assert np.corrcoef(found, stand.first)[0, 1] > 0.3
+
+
+def test_an_arm_that_was_not_heard_is_as_sure_as_its_own_candidates_say(
+    fitted: tuple[Sheet, ConsensusFit],
+) -> None:
+    """What was learnt of others says nothing of an arm that answers alone."""
+    consensus = fitted[1].consensus
+    for drawn in ("7", "77", "789"):
+        evidence = Evidence(0.7, candidates(*drawn), (None,) * len(drawn), Query([]), "stranger")
+        assert consensus.probability(evidence) == pytest.approx(Agreement().probability(evidence))
 
 
 def test_the_fitted_state_survives_json(fitted: tuple[Sheet, ConsensusFit]) -> None:

@@ -28,9 +28,10 @@ import training
 from effortwise.commands.catalogue import KINDS
 from router.configuration import Configuration, load_configuration, parse_configuration
 from router.configured import configured_menu, configured_policies
+from router.effort import EFFORTS, STYLES
 from router.templates import TEMPLATES
 from serving.problems import problem_of
-from serving.request_checks import EFFORT_STAKES, WISHES
+from serving.request_checks import WISHES
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -87,6 +88,7 @@ SHIPPED = [
     *((name, "strategies.md") for name in TEMPLATES),
     *named("policies", "policies.md"),
     *named("verifiers", "verifiers.md"),
+    *named("domains", "domains.md"),
     *named("features", "training.md"),
     *named("predictors", "training.md"),
     *named("confidence", "training.md"),
@@ -115,10 +117,11 @@ def test_every_endpoint_wish_and_error_code_is_in_the_api() -> None:
 
 
 def test_the_effort_table_is_the_codes() -> None:
-    """Each level of ``reasoning_effort`` stands with its factor."""
-    text = (ROOT / "docs" / "api.md").read_text()
-    for effort, factor in EFFORT_STAKES.items():
-        assert f"| `{effort}` | {factor:g} |" in text
+    """Each level of ``reasoning_effort`` stands with its factor and its cap, and each style has its row."""
+    text = (ROOT / "docs" / "effort.md").read_text()
+    for level, wish in EFFORTS.items():
+        assert f"| `{level}` | {wish.stakes:g} | {wish.calls or 'no cap'} |" in text
+    assert {style for style in STYLES if f"| `{style}` |" not in text} == set()
 
 
 ARGUMENTS = {
@@ -245,7 +248,7 @@ def test_no_file_tells_of_the_machine_it_was_written_on() -> None:
 
 
 RECIPES = [block for block in blocks([ROOT / "CONTRIBUTING.md"], "python") if block.target]
-NAMES = ("tie_break", "cheapest", "urgency", "contains", "cautious", "head_count", "counted", "plan_first")
+NAMES = ("tie_break", "cheapest", "urgency", "contains", "cautious", "head_count", "counted", "plan_first", "translation")
 SUITES = (
     "strategies",
     "policies",
@@ -255,6 +258,7 @@ SUITES = (
     "confidence",
     "stores",
     "templates",
+    "domains",
 )
 
 

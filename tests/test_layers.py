@@ -16,7 +16,7 @@ ONLY_IN = {
     "mlflow": ("training/registry.py",),
     "lightgbm": ("router/predictors/boosted.py", "router/learnt/", "training/fit/"),
     "fastapi": ("serving/",),
-    "aiohttp": ("serving/", "effortwise/demonstration/"),
+    "aiohttp": ("serving/", "effortwise/collection/"),
     "sqlite3": ("router/stores/",),
     "xllamacpp": ("serving/backends/llama_cpp.py",),
     "sklearn": ("training/",),

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from effortwise.pool import (
+    TEMPLATES,
     MAX_CALLS_IN_FLIGHT,
     SCHEMA,
     draws,
@@ -23,7 +24,7 @@ from router.backend import DEAF
 from router.call import Completion
 from router.errors import BackendUnreachable, ConfigurationError
 from router.tariff import Tariff
-from router.templates import TEMPLATES
+from router.templates import render
 
 QUERIES, SAMPLES = 9, 2
 WHOLE = QUERIES * SAMPLES * len(TEMPLATES)
@@ -91,7 +92,7 @@ def test_templates_are_asked_as_they_are_rendered():
     assert direct.call().messages[-1]["content"] == direct.task.prompt
     assert (
         thought.call().messages[-1]["content"]
-        == TEMPLATES["chain_of_thought"](thought.task.query().messages)[-1]["content"]
+        == render("chain_of_thought", thought.task.query().messages)[-1]["content"]
     )
 
 

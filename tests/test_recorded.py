@@ -95,6 +95,20 @@ def test_a_draw_without_its_reply_or_score_is_left_out(path: Path, unknown: str)
     assert len(draws) == 1
 
 
+def test_an_answer_stands_for_a_reply_that_was_not_kept(path: Path) -> None:
+    """It is taken as it is; a whole reply is read as the service reads it, whatever else is recorded."""
+    kept = [
+        {**ROW, "response": "It is 2 + 3 = 5.", "answer": "five"},
+        {**ROW, "response": None, "answer": "6"},
+    ]
+    read = read_recorded(table(path, *kept, {**ROW, "response": None, "answer": None}))
+    [draws] = read.recording.draws.values()
+    assert [(draw.completion.text, draw.extracted, draw.answer) for draw in draws] == [
+        ("It is 2 + 3 = 5.", False, None),
+        ("6", True, "6"),
+    ]
+
+
 def test_unknown_token_counts_are_none(path: Path) -> None:
     """Some logs hold no counts: their draws replay at no cost."""
     read = read_recorded(table(path, {**ROW, "prompt_tokens": None}, {**ROW, "completion_tokens": None}))

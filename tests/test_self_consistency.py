@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 from fakes import Said, Upstream, always, ask, in_turn, run_of, virtually
+from fakes_sampling import Sure
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from router.run import SAMPLING_TEMPERATURE, Run
 from router.stopping.adaptive_consistency import stability
 from router.stopping.value_of_information import ValueOfInformation
 from router.strategies.self_consistency import SelfConsistency
+from router.verifiers import make_verifier
 
 
 def voted(strategy: SelfConsistency, upstream: Upstream) -> tuple[Answer, Run, float]:
@@ -133,6 +135,7 @@ def test_what_the_caller_set_above_nought_is_kept() -> None:
         {"stop": "sometimes"},
         {"stop": "esc", "rule": {"width": 5}},
         {"stop": "esc", "rule": {"window": 1}},
+        {"weigh": "length"},
     ],
     ids=str,
 )
@@ -200,3 +203,94 @@ def test_a_learnt_rule_travels_in_the_configuration() -> None:
     strategy = menu.arms[0].strategy
     assert isinstance(strategy, SelfConsistency)
     assert strategy.stopping_rule() == ValueOfInformation(0.001, weights)
+
+
+def test_confidence_can_outvote_a_majority() -> None:
+    """Weighed by log-probability, one sure chain beats two doubtful ones; counted, the two win."""
+    sure = {"6": -3.0, "5": -0.01}
+    for weigh, winner in (("count", "6"), ("logprob", "5")):
+        upstream = Sure(behaviour=in_turn("6", "6", "5"), logprobs=sure)
+        answer, _, _ = voted(SelfConsistency("small", 3, stop_at=1.0, weigh=weigh), upstream)
+        assert answer.candidate.extracted == winner
+        assert [call.parameters.get("logprobs") for call in upstream.seen] == [
+            True if weigh == "logprob" else None
+        ] * 3
+
+
+def test_a_backend_that_tells_no_logprobs_leaves_a_plain_vote() -> None:
+    """Every vote then weighs 1."""
+    upstream = Sure(behaviour=in_turn("5", "6", "6"))
+    answer, _, _ = voted(SelfConsistency("small", 3, stop_at=1.0, weigh="logprob"), upstream)
+    assert answer.candidate.extracted == "6"
+
+
+def test_replies_cut_off_by_their_cap_have_no_vote() -> None:
+    """Three that ran into the cap lose to one that came to its end, and the trace counts them."""
+    upstream = Sure(behaviour=in_turn("6", "6", "6", "5"), cut=frozenset({"6"}))
+    answer, run, _ = voted(SelfConsistency("small", 4, only_valid=True), upstream)
+    assert answer.candidate.extracted == "5"
+    assert run.steps[-1].numbers["invalid"] == 3
+    assert len(answer.weighed) == 4
+
+
+def test_a_stopping_rule_sees_the_filtered_votes() -> None:
+    """Four equal votes would end it; where two of them are invalid, it draws on until four are valid."""
+    texts = ("6", "6", "5", "5", "5", "5", "9", "9")
+    for only_valid, drawn in ((True, 6), (False, 8)):
+        upstream = Sure(behaviour=in_turn(*texts), cut=frozenset({"6"}))
+        answer, _, seconds = voted(SelfConsistency("small", 8, only_valid=only_valid), upstream)
+        assert len(upstream.seen) == drawn
+        assert answer.candidate.extracted == "5"
+    assert seconds > 1
+
+
+@pytest.mark.parametrize(("judged_by", "winner"), [("exact", "5"), ("asking", "6")])
+def test_a_verifier_that_calls_no_model_takes_votes_away(judged_by: str, winner: str) -> None:
+    """What fails it has no vote, and its verdict stands on the answer; a model is not asked for that."""
+    verifier = make_verifier({"type": "exact", "reference": "5"})
+
+    class Paid:
+        """A verifier of the same opinion that calls a model."""
+
+        name = "paid"
+        verify = verifier.verify
+
+        def demand(self) -> dict[str, int]:
+            return {"large": 1}
+
+    async def work() -> Answer:
+        run = run_of(Upstream(in_turn("6", "6", "5")))
+        run.verifier = Paid() if judged_by == "asking" else verifier
+        return await SelfConsistency("small", 3, stop_at=1.0, only_valid=True).answer(run)
+
+    answer, _ = virtually(work)
+    assert answer.candidate.extracted == winner
+    assert (answer.verdict is None) is (judged_by == "asking")
+
+
+def test_arms_keep_their_meaning_as_weights_and_filters_are_added() -> None:
+    """Unset, they are in neither the text nor the id; set, they are in both."""
+    plain = SelfConsistency("small", 4)
+    assert "weigh" not in repr(plain)
+    assert "only_valid" not in repr(plain)
+    set_ = SelfConsistency("small", 4, weigh="logprob", only_valid=True)
+    assert repr(set_).endswith("stop_at=0.95, weigh='logprob', only_valid=True)")
+    assert set_.family == "small/self_consistency:weigh=logprob:only_valid"
+
+
+@pytest.mark.parametrize("strategy", ["self_consistency", "best_of_n"])
+@pytest.mark.parametrize("logprobs", [True, False])
+def test_only_a_model_that_gives_logprobs_can_be_weighed_by_them(strategy: str, logprobs: bool) -> None:
+    """Anything else is refused when the menu is made, with the way out."""
+    option = {"weigh": "logprob"} if strategy == "self_consistency" else {"by": "likelihood"}
+    prices = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_completion_tokens": 1.0}
+    values = {
+        "backends": {"fake": {"type": "scripted"}},
+        "models": {"small": {"backend": "fake", "logprobs": logprobs, **prices}},
+        "menu": [{"strategy": strategy, "models": ["small"], "n": 4, **option}],
+    }
+    if logprobs:
+        assert len(configured_menu(parse_configuration(values))) == 1
+    else:
+        with pytest.raises(ConfigurationError, match="logprobs = true"):
+            configured_menu(parse_configuration(values))

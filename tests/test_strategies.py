@@ -35,6 +35,7 @@ from router.call import Call, Completion
 from router.candidate import Answer
 from router.confidence.agreement import Agreement
 from router.errors import BackendError, BackendRefused, OutOfCompute
+from router.query import Query
 from router.replay import Recorded, Recording
 from router.run import Run
 from router.strategies import STRATEGIES, Strategy
@@ -49,12 +50,12 @@ drawing = [key for key, strategy in EXAMPLES.items() if sum(strategy.demand().va
 
 
 def answered(
-    strategy: Strategy, upstream: Upstream, budget: Budget = UNLIMITED
+    strategy: Strategy, upstream: Upstream, budget: Budget = UNLIMITED, query: Query | None = None
 ) -> tuple[Answer | Exception, Run, float]:
     """What became of one query: its answer or error, the run, and the seconds it took."""
 
     async def work() -> tuple[Answer | Exception, Run]:
-        run = run_of(upstream, ask(verifier=RIGHT), budget=budget)
+        run = run_of(upstream, query or ask(verifier=RIGHT), budget=budget)
         try:
             return await strategy.answer(run), run
         except (OutOfCompute, BackendError) as error:
@@ -103,8 +104,8 @@ def test_its_worst_case_covers_its_calls(strategy: Strategy) -> None:
     query = ask(verifier=RIGHT, max_completion_tokens=16)
     budget = Budget(cost_nano=arm_of(strategy).worst_case(query).cost_nano)
     free, bound = Upstream(in_turn("6", "7", "8")), Upstream(in_turn("6", "7", "8"))
-    answered(strategy, free)
-    answered(strategy, bound, budget)
+    answered(strategy, free, query=query)
+    answered(strategy, bound, budget, query)
     assert [call.model for call in bound.seen] == [call.model for call in free.seen]
 
 

@@ -7,7 +7,7 @@ import pytest
 from router.arm import TEMPLATE_TOKENS
 from router.errors import ConfigurationError
 from router.query import text_of
-from router.templates import STEP_BY_STEP, TEMPLATES, render
+from router.templates import PLAN_THEN_SOLVE, STEP_BY_STEP, TEMPLATES, render
 
 CONVERSATIONS = {
     "plain": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "What is 2 + 3?"}],
@@ -39,6 +39,16 @@ def test_chain_of_thought_ends_the_last_user_message_with_the_instruction(messag
     users = [message for message in rendered if message["role"] == "user"]
     assert text_of(users[-1]).endswith(STEP_BY_STEP)
     assert sum(STEP_BY_STEP in text_of(message) for message in rendered) == 1
+
+
+@pytest.mark.parametrize("messages", CONVERSATIONS.values(), ids=CONVERSATIONS)
+def test_plan_then_solve_asks_for_a_plan_and_for_the_same_last_line(messages):
+    """The plan comes before the steps, and the final answer stands where chain of thought puts it."""
+    users = [message for message in render("plan_then_solve", messages) if message["role"] == "user"]
+    asked = text_of(users[-1])
+    assert asked.endswith(PLAN_THEN_SOLVE)
+    assert asked.index("plan") < asked.index("step by step")
+    assert asked.endswith(STEP_BY_STEP.partition(". ")[2])
 
 
 def test_the_parts_of_a_message_stay():

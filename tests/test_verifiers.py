@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from fakes import Said, Upstream, run_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from router.call import Completion
 from router.candidate import Candidate
 from router.errors import InvalidQuery
 from router.query import Query
-from router.verifiers import VERIFIERS, make_verifier
+from router.verifiers import VERIFIERS, Asking, make_verifier
 from router.verifiers.regex import bounded_pattern
 
 PERSON = {
@@ -25,8 +26,16 @@ SAMPLES = {
     "numeric": ({"reference": 12}, "It is 12.0", "13"),
     "regex": ({"pattern": r"\b12\b"}, "The sum is 12.", "13"),
     "json_schema": ({"schema": PERSON}, 'Yes: {"name": "Ann", "age": 4}', '{"name": "Ann"}'),
+    "choice": ({"reference": "B"}, "The answer is (B).", "C"),
+    "symbolic": ({"claim": "answer - 5 == 7"}, "It is 12.0", "13"),
+    "z3": ({"constraints": "(assert (= x (+ 7 5)))", "variables": {"x": "Int"}}, "x = 12", "13"),
+    "judge": ({"model": "large"}, "7 + 5 = 12", "13"),
+    "reward_model": ({"model": "large"}, "7 + 5 = 12", "13"),
 }
 """For each verifier a specification, a reply that passes it and one that fails it."""
+
+RUN_ELSEWHERE = {"unit_tests", "program_output"}
+"""Verifiers that need more than a reply: each has tests of its own."""
 
 SUM = "What is 7 + 5? Reply with the number only."
 
@@ -35,9 +44,18 @@ def candidate(text):
     return Candidate(Completion({"role": "assistant", "content": text}, "stop", 1, 1), None)
 
 
-async def rule(specification, text, question=SUM):
+def rating(call, number):
+    """A model that rates the right sum by 1, for a judge by 10, and anything else by 0."""
+    right = "= 12" in call.messages[-1]["content"]
+    best = "1" if call.purpose == "reward" else "10"
+    return Said(best if right else "0", latency_s=0.0)
+
+
+async def rule(specification, text, question=SUM, verifier=None):
     query = Query([{"role": "user", "content": question}])
-    return await make_verifier(specification).verify(query, candidate(text), None)
+    verifier = verifier or make_verifier(specification)
+    run = run_of(Upstream(rating), query) if isinstance(verifier, Asking) else None
+    return await verifier.verify(query, candidate(text), run)
 
 
 @pytest.fixture(params=SAMPLES)
@@ -49,7 +67,8 @@ def sample(request):
 def test_every_registered_verifier_is_tested_here():
     """A verifier added as a file gets the common tests with its sample."""
     assert set(VERIFIERS.names()) >= set(SAMPLES)
-    assert {name for name in VERIFIERS if VERIFIERS[name].__module__.startswith("router.")} == set(SAMPLES)
+    shipped = {name for name in VERIFIERS if VERIFIERS[name].__module__.startswith("router.")}
+    assert shipped - RUN_ELSEWHERE == set(SAMPLES)
 
 
 async def test_a_right_answer_passes_and_a_wrong_one_fails(sample):
@@ -58,6 +77,16 @@ async def test_a_right_answer_passes_and_a_wrong_one_fails(sample):
     good, bad = await rule({"type": name, **fields}, right), await rule({"type": name, **fields}, wrong)
     assert (good.ruling, good.reward, good.source) == ("pass", 1.0, name)
     assert (bad.ruling, bad.reward, bad.source) == ("fail", 0.0, name)
+
+
+async def test_only_one_that_asks_models_costs(sample):
+    """A verdict tells the calls that it took, as many as were announced; a check of its own is free."""
+    name, fields, right, _ = sample
+    verifier = make_verifier({"type": name, **fields})
+    verdict = await rule(None, right, verifier=verifier)
+    announced = sum(verifier.demand().values()) if isinstance(verifier, Asking) else 0
+    assert verdict.usage.calls == announced
+    assert (verdict.usage.cost_nano > 0) == (announced > 0)
 
 
 async def test_an_empty_reply_never_passes(sample):
@@ -70,10 +99,9 @@ async def test_judging_twice_gives_the_same_verdict(sample):
     """A verifier keeps nothing of the candidates that it saw."""
     name, fields, right, wrong = sample
     verifier = make_verifier({"type": name, **fields})
-    query = Query([{"role": "user", "content": SUM}])
-    first = await verifier.verify(query, candidate(right), None)
-    await verifier.verify(query, candidate(wrong), None)
-    assert await verifier.verify(query, candidate(right), None) == first
+    first = await rule(None, right, verifier=verifier)
+    await rule(None, wrong, verifier=verifier)
+    assert await rule(None, right, verifier=verifier) == first
 
 
 def test_an_unknown_field_is_the_callers_mistake(sample):
@@ -95,7 +123,7 @@ def test_every_verifier_says_what_it_does(sample):
 
 
 @given(text=st.text(max_size=200))
-@pytest.mark.parametrize("name", ["exact", "regex", "json_schema"])
+@pytest.mark.parametrize("name", ["exact", "regex", "json_schema", "choice", "judge"])
 async def test_no_text_breaks_a_verifier(name, text):
     """Whatever a model writes, there is a verdict."""
     assert (await rule({"type": name, **SAMPLES[name][0]}, text)).ruling in ("pass", "fail", "unknown")
@@ -123,6 +151,14 @@ async def test_no_text_breaks_a_verifier(name, text):
         {"type": "json_schema", "schema": {"type": "bogus"}},
         {"type": "json_schema", "schema": {"properties": {"a": {"pattern": "(a|aa)*$"}}}},
         {"type": "json_schema", "schema": {"patternProperties": {"(": {}}}},
+        {"type": "choice", "reference": " "},
+        {"type": "choice", "reference": 2},
+        {"type": "judge", "model": ""},
+        {"type": "judge", "model": "large", "rubric": ""},
+        {"type": "judge", "model": "large", "reference": 5},
+        {"type": "judge", "model": "large", "pass_at": 0},
+        {"type": "reward_model", "model": 1},
+        {"type": "reward_model", "model": "large", "pass_at": "high"},
         {"type": "judge_nobody_knows"},
         {},
     ],
@@ -133,13 +169,21 @@ def test_a_wrong_specification_is_the_callers_mistake(specification):
         make_verifier(specification)
 
 
-async def test_exact_and_numeric_are_sound():
+async def test_a_known_answer_is_sound():
     """A pass against a known answer means that the answer is right."""
     assert (await rule({"type": "exact", "reference": "12"}, "12")).sound
     assert (await rule({"type": "numeric", "reference": 12}, "12")).sound
+    assert (await rule({"type": "choice", "reference": "B"}, "B")).sound
 
 
-@pytest.mark.parametrize("name", ["regex", "json_schema"])
+@pytest.mark.parametrize("name", ["judge", "reward_model"])
+async def test_an_opinion_is_never_sound(name):
+    """However sure a model is of an answer, it may be wrong."""
+    fields, right, _ = SAMPLES[name]
+    assert not (await rule({"type": name, **fields}, right)).sound
+
+
+@pytest.mark.parametrize("name", ["regex", "json_schema", "symbolic", "z3"])
 async def test_a_form_is_sound_only_where_the_caller_says_so(name):
     """Being well-formed is not being right, unless the caller says that it is all there is."""
     fields, right, _ = SAMPLES[name]

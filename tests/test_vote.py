@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from math import e, log
+
 import pytest
 from fakes_learning import candidates
+from fakes_sampling import sure_candidate
 from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import InvalidQuery
-from router.vote import leading, tally
+from router.vote import WEIGHT_TEMPERATURE, confidence_weights, leading, tally, weighed
 
 answers = st.lists(st.sampled_from(["7", "8", "9", None]), min_size=1, max_size=12)
 
@@ -51,3 +54,37 @@ def test_leader_has_the_most_votes(drawn: list[str | None]) -> None:
         assert votes[extracted] == max(votes.values())  # type: ignore[index]  # a vote exists, so it was extracted
         earlier = list(votes)[: list(votes).index(extracted)]  # type: ignore[arg-type]
         assert all(votes[each] < votes[extracted] for each in earlier)  # type: ignore[index]
+
+
+def test_weights_can_outvote_a_majority() -> None:
+    """Two doubtful votes lose to a sure one, and a weight of 0 is no vote."""
+    drawn = candidates("8", "8", "7", "9")
+    assert weighed(drawn, [0.4, 0.5, 1.0, 0.0]) == {"8": 0.9, "7": 1.0}
+    assert leading(drawn, [0.4, 0.5, 1.0, 0.0]) == 2
+
+
+def test_the_first_candidate_with_a_vote_stands_for_its_answer() -> None:
+    """One that may not vote is not shown for an answer that another gave validly."""
+    assert leading(candidates("7", "8", "7"), [0.0, 0.0, 1.0]) == 2
+
+
+def test_without_any_weight_all_vote() -> None:
+    """No vote at all would leave no answer."""
+    assert leading(candidates("7", "8", "8"), [0.0, 0.0, 0.0]) == 1
+
+
+def test_a_reply_more_probable_by_the_temperature_weighs_e_times_as_much() -> None:
+    """The softmax over the probability per token, whatever the length of the reply."""
+    low, high = log(0.5), log(0.5 + WEIGHT_TEMPERATURE)
+    first, second = confidence_weights([sure_candidate("7", low, low, low), sure_candidate("8", high)])
+    assert second / first == pytest.approx(e)
+
+
+@given(st.lists(st.none() | st.floats(-50, 0), min_size=1, max_size=8))
+def test_weights_are_positive_and_one_in_the_mean(logprobs: list[float | None]) -> None:
+    """A reply that tells nothing weighs as much as an average one that does."""
+    drawn = [sure_candidate("7") if each is None else sure_candidate("7", each) for each in logprobs]
+    weights = confidence_weights(drawn)
+    assert all(weight > 0 for weight in weights)
+    assert sum(weights) == pytest.approx(len(weights))
+    assert all(weight == 1 for weight, told in zip(weights, logprobs, strict=True) if told is None)

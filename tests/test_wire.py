@@ -17,12 +17,20 @@ from openai import AsyncOpenAI
 from wire_service import masked, respond, running_service
 
 from router.call import Completion, Delta
+from router.effort import EFFORTS, EffortWish
 from router.errors import InvalidQuery
 from router.query import Query, Wishes
-from router.usage import Usage
+from router.usage import NOTHING, Usage
 from serving.backends.scripted import Scripted
-from serving.reply_wire import PIECE_CHARACTERS, ChunkStream, deltas_of, model_list, usage_object
-from serving.request_checks import EFFORT_STAKES, FIELDS
+from serving.reply_wire import (
+    PIECE_CHARACTERS,
+    ChunkStream,
+    chat_completion,
+    deltas_of,
+    model_list,
+    usage_object,
+)
+from serving.request_checks import FIELDS
 from serving.request_wire import ChatRequest, parse_chat
 from serving.streamed_reply import StreamedReply
 
@@ -154,7 +162,7 @@ def test_metadata_is_passed_on_with_store_only() -> None:
     assert stored == {"metadata": {"a": "b"}, "store": True}
 
 
-@pytest.mark.parametrize("effort", EFFORT_STAKES)
+@pytest.mark.parametrize("effort", EFFORTS)
 def test_every_effort_is_accepted_and_kept(effort: str) -> None:
     """Each level has a worth in stakes and stands in the parameters for a model of its own."""
     assert parse(reasoning_effort=effort).query.parameters == {"reasoning_effort": effort}
@@ -162,8 +170,8 @@ def test_every_effort_is_accepted_and_kept(effort: str) -> None:
 
 def test_more_effort_is_worth_more() -> None:
     """The levels double, and medium leaves the stakes as they are."""
-    worths = list(EFFORT_STAKES.values())
-    assert EFFORT_STAKES["medium"] == 1
+    worths = [effort.stakes for effort in EFFORTS.values()]
+    assert EFFORTS["medium"] == EffortWish(1.0)
     assert all(high == 2 * low for low, high in itertools.pairwise(worths))
 
 
@@ -206,8 +214,8 @@ def test_any_bytes_are_a_request_or_an_invalid_query(body: bytes) -> None:
 QUERY = Query(MESSAGES)
 
 
-def frames_of(completion: Completion, **options: Any) -> list[dict[str, Any]]:
-    raw = b"".join(ChunkStream(QUERY, "m", 0, **options).whole(completion)).decode()
+def frames_of(completion: Completion, query: Query = QUERY, **options: Any) -> list[dict[str, Any]]:
+    raw = b"".join(ChunkStream(query, "m", 0, **options).whole(completion)).decode()
     return [json.loads(frame.removeprefix("data: ")) for frame in raw.split("\n\n")[:-1]]
 
 
@@ -236,9 +244,21 @@ def test_a_long_answer_comes_in_few_pieces() -> None:
 def test_logprobs_stay_with_their_text() -> None:
     """Where there are log-probabilities the text comes in one piece, together with them."""
     logprobs = {"content": [{"token": "a", "logprob": -1.0}]}
-    first, last = frames_of(Completion({"content": "a " * 900}, "stop", 1, 1, logprobs))
+    query = Query(MESSAGES, parameters={"logprobs": True})
+    first, last = frames_of(Completion({"content": "a " * 900}, "stop", 1, 1, logprobs), query)
     assert first["choices"][0]["logprobs"] == logprobs
     assert last["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("parameters", [{}, {"logprobs": False}], ids=["unsaid", "declined"])
+def test_logprobs_that_only_a_strategy_wanted_stay_here(parameters: dict[str, Any]) -> None:
+    """A vote weighed by log-probabilities asks for them; a caller who did not gets none."""
+    query = Query(MESSAGES, parameters=parameters)
+    completion = Completion({"content": "a"}, "stop", 1, 1, {"content": [{"token": "a", "logprob": -1.0}]})
+    whole = chat_completion(query, "m", [completion], NOTHING, 0)
+    streamed = frames_of(completion, query)
+    assert {choice["logprobs"] for reply in (whole, *streamed) for choice in reply["choices"]} == {None}
+    assert completion.logprobs is not None
 
 
 def test_each_choice_begins_with_its_role() -> None:

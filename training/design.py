@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ penalty would leave of the others is little, and the time is a fraction. The com
 out again, so that serving sees plain weights."""
 MOST_QUERIES = 20_000
 """The components are those of no more queries than this."""
+BLOCK = 10_000
 OVERSAMPLED = 10
 LEAST_SQUARE = 1e-4
 """Of a singular value: those below are nothing but rounding."""
@@ -52,19 +54,23 @@ class Design:
     @classmethod
     def of(cls, table: Table) -> Design:
         """The design for a table's queries and menu; rewards are not looked at."""
-        seen = table.features.hashed[np.unique(table.query)]
-        counts = np.bincount(seen.indices, minlength=seen.shape[1])
+        queries = np.unique(table.query)
+        counts = _counts(table.features.hashed, queries)
         frequent = np.argsort(-counts, kind="stable")[:MOST_BUCKETS]
         kept = np.sort(frequent[counts[frequent] >= 2])
-        weight = (np.log((1 + seen.shape[0]) / (1 + counts[kept])) + 1).astype(np.float32)
-        components = _components(_weighted(seen, kept, weight))
+        weight = (np.log((1 + len(queries)) / (1 + counts[kept])) + 1).astype(np.float32)
+        components = _components(_weighted(table.features.hashed[_some(queries)], kept, weight))
         return cls(Families.of(table.menu), table.scaling, kept, weight, components)
 
     def inputs(self, features: Features, rows: IntArray) -> SingleArray:
         """Of some of the queries, shape (rows, components + dense columns)."""
-        hashed = _weighted(features.hashed[rows], self.kept, self.weight) @ self.components
-        dense = DENSE_SCALE * self.scaling(features.dense[rows])
-        return np.concatenate((hashed, dense), axis=1, dtype=np.float32)
+        width = self.components.shape[1]
+        inputs = np.empty((len(rows), width + features.dense.shape[1]), np.float32)
+        for some in _blocks(len(rows)):
+            hashed = _weighted(features.hashed[rows[some]], self.kept, self.weight)
+            inputs[some, :width] = hashed @ self.components
+            inputs[some, width:] = DENSE_SCALE * self.scaling(features.dense[rows[some]])
+        return inputs
 
     def seen(self, table: Table) -> Seen:
         """The inputs of a table's queries."""
@@ -100,6 +106,26 @@ class Seen:
         return Seen(self.design, self.inputs, self.place[rounds])
 
 
+def _blocks(count: int) -> Iterator[slice]:
+    """Places of a part of the rows after another: sparse rows are copied on the way, and all at once would
+    take much memory."""
+    return (slice(start, start + BLOCK) for start in range(0, count, BLOCK))
+
+
+def _counts(hashed: sparse.csr_matrix, rows: IntArray) -> IntArray:
+    """In how many of the rows each bucket is."""
+    counts = np.zeros(hashed.shape[1], np.int64)
+    for some in _blocks(len(rows)):
+        counts += np.bincount(hashed[rows[some]].indices, minlength=len(counts))
+    return counts
+
+
+def _some(queries: IntArray) -> IntArray:
+    if len(queries) <= MOST_QUERIES:
+        return queries
+    return np.sort(np.random.default_rng(0).choice(queries, MOST_QUERIES, replace=False))
+
+
 def _after_zero(rows: NDArray[Any]) -> SingleArray:
     """With a row of zeros before them: that of the buckets that were not kept."""
     return np.concatenate((np.zeros_like(rows[:1], shape=(1, *rows.shape[1:])), rows), dtype=np.float32)
@@ -117,8 +143,6 @@ def _components(hashed: sparse.csr_matrix) -> SingleArray:
     """The leading right singular vectors, shape (columns, components), by one power iteration of a random
     sketch [Halko et al. 2011, section 4.5]."""
     rng = np.random.default_rng(0)
-    if hashed.shape[0] > MOST_QUERIES:
-        hashed = hashed[np.sort(rng.choice(hashed.shape[0], MOST_QUERIES, replace=False))]
     count = min(MOST_COMPONENTS, *hashed.shape)
     if not count:
         return np.zeros((hashed.shape[1], 0), np.float32)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,11 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from router.estimate import FloatArray
-from training.design import IntArray, Seen, SingleArray
+from training.design import IntArray, Seen
 from training.families import Families
+from training.folds import MOST_CROSSED
+from training.inputs import Inputs, inputs_of
+from training.parallel import side_by_side
 from training.table import Table
 
 MOST_STEPS = 50
@@ -21,16 +25,18 @@ INTERCEPT_DEVIATION, SLOPE_DEVIATION, ARM_DEVIATION = 2.0, 1.0, 1.0
 """Prior deviations of a family's intercept, of its slope on log2(compute) and of an arm's own intercept
 (of a family that is not monotone, whose quality may rise and fall again)."""
 
-Loss: TypeAlias = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+Loss: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
 """From linear predictor and target to the losses and their derivatives by the predictor."""
 
 
-def logistic_loss(logit: FloatArray, reward: FloatArray) -> tuple[FloatArray, FloatArray]:
+def logistic_loss(logit: NDArray[Any], reward: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Log loss of a reward in [0, 1]."""
-    return np.logaddexp(0.0, logit) - reward * logit, 1 / (1 + np.exp(-logit)) - reward
+    small = np.exp(-np.abs(logit))
+    losses = np.maximum(logit, 0) - reward * logit + np.log1p(small)
+    return losses, np.where(logit > 0, 1, small) / (1 + small) - reward
 
 
-def gamma_loss(log_mean: FloatArray, amount: FloatArray) -> tuple[FloatArray, FloatArray]:
+def gamma_loss(log_mean: NDArray[Any], amount: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Half the gamma deviance, amount / mean - log(amount / mean) - 1. Its minimum is at the mean, not at
     the median, and it judges errors by their ratio [McCullagh & Nelder 1989, section 8.3]."""
     log_ratio = np.minimum(np.log(amount) - log_mean, _MOST_LOG_RATIO)
@@ -58,19 +64,6 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Task:
-    """A family's rounds: rows of the table, and their inputs."""
-
-    rows: IntArray
-    inputs: SingleArray
-
-    def at(self, rows: IntArray) -> _Task:
-        """At other rows, without those below 0."""
-        kept = rows >= 0
-        return _Task(rows[kept], self.inputs[kept])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Multitask:
     """predictor(round) = offset + base_arm + inputs . weights_family, fitted to the target.
 
@@ -78,7 +71,8 @@ class Multitask:
     """
 
     families: Families
-    tasks: tuple[_Task, ...]
+    seen: Seen
+    inputs: Inputs
     arm: IntArray
     target: FloatArray
     offset: FloatArray
@@ -92,14 +86,14 @@ class Multitask:
         total = float(table.weight.sum()) + 1.0
         offset = np.full(len(table), np.log(rewarded / (total - rewarded)))
         families = seen.design.families
-        tasks = _tasks(seen, table)
-        return cls(families, tasks, table.arm, table.reward, offset, logistic_loss, 0.15)
+        inputs = _inputs(seen, table.arm)
+        return cls(families, seen, inputs, table.arm, table.reward, offset, logistic_loss, 0.15)
 
     @classmethod
     def of_amount(cls, seen: Seen, table: Table, amount: FloatArray, expected: FloatArray) -> Multitask:
         """The logarithm of an amount's mean, around ``expected``, of shape (rounds,)."""
-        families = seen.design.families
-        return cls(families, _tasks(seen, table), table.arm, amount, np.log(expected), gamma_loss, 1.0)
+        families, inputs = seen.design.families, _inputs(seen, table.arm)
+        return cls(families, seen, inputs, table.arm, amount, np.log(expected), gamma_loss, 1.0)
 
     def solve(self, weight: FloatArray, deviations: Deviations) -> Solution:
         """The solution of least penalised loss, rounds weighted by ``weight``, shape (rounds,); slopes of
@@ -116,14 +110,19 @@ class Multitask:
             )
         return search.solution(found.x)
 
+    def solutions(self, weights: Sequence[FloatArray], deviations: Deviations) -> list[Solution]:
+        """Of each of several weights; of a large problem, two at a time."""
+        pieces = [partial(self.solve, weight, deviations) for weight in weights]
+        return side_by_side(pieces, large=len(self.arm) > MOST_CROSSED)
+
     def take(self, rounds: IntArray) -> Multitask:
         """The problem of some of the rounds."""
-        place = np.full(len(self.arm), -1)
-        place[rounds] = np.arange(len(rounds))
+        seen, arm = self.seen.take(rounds), self.arm[rounds]
         return replace(
             self,
-            tasks=tuple(task.at(place[task.rows]) for task in self.tasks),
-            arm=self.arm[rounds],
+            seen=seen,
+            inputs=_inputs(seen, arm),
+            arm=arm,
             target=self.target[rounds],
             offset=self.offset[rounds],
         )
@@ -134,29 +133,26 @@ class Multitask:
 
     def scores(self, weights: FloatArray) -> FloatArray:
         """inputs . weights of each round, shape (rounds,), for weights of shape (inputs, families)."""
-        scores = np.empty(len(self.arm))
-        for task, own in zip(self.tasks, weights.T.astype(np.float32), strict=True):
-            scores[task.rows] = task.inputs @ own
-        return scores
+        return self.inputs.scores(weights.T.astype(np.float32)).astype(np.float64)
 
 
-def _tasks(seen: Seen, table: Table) -> tuple[_Task, ...]:
+def _inputs(seen: Seen, arm: IntArray) -> Inputs:
     families = seen.design.families
-    family = families.of_arm[table.arm]
-    rows = [np.flatnonzero(family == f) for f in range(len(families))]
-    return tuple(_Task(each, seen.inputs[seen.place[each]]) for each in rows)
+    return inputs_of(seen.inputs, seen.place, families.of_arm[arm], len(families))
 
 
 class _Search:
     """The penalised loss as a function of one vector, scaled such that its curvature is about one in
-    every direction: the components are orthogonal, so a diagonal does it."""
+    every direction: the components are orthogonal, so a diagonal does it. Round by round in single
+    precision, in sums in double."""
 
     def __init__(self, problem: Multitask, weight: FloatArray, deviations: Deviations) -> None:
         self.problem = problem
-        self.weight = weight
+        self.weight = weight.astype(np.float32)
+        self.offset, self.target = (each.astype(np.float32) for each in (problem.offset, problem.target))
         self.deviations = deviations
         self.to_base = _to_base(problem.families)
-        self.inputs = problem.tasks[0].inputs.shape[1]
+        self.inputs = problem.seen.inputs.shape[1]
         self.scale = self._scale()
         self.size = len(self.scale)
 
@@ -196,23 +192,17 @@ class _Search:
     def _loss(
         self, weights: NDArray[np.float32], base: FloatArray
     ) -> tuple[float, NDArray[np.float32], FloatArray]:
-        problem, total = self.problem, 0.0
-        by_weight, by_base = np.zeros_like(weights), np.zeros(len(base))
-        for f, task in enumerate(problem.tasks):
-            arm, weight = problem.arm[task.rows], self.weight[task.rows]
-            predictor = problem.offset[task.rows] + base[arm] + task.inputs @ weights[f]
-            losses, slopes = problem.loss(predictor, problem.target[task.rows])
-            slopes *= weight
-            total += float(weight @ losses)
-            by_weight[f] = slopes.astype(np.float32) @ task.inputs
-            by_base += np.bincount(arm, slopes, len(base))
-        return total, by_weight, by_base
+        problem = self.problem
+        predictor = self.offset + base.astype(np.float32)[problem.arm] + problem.inputs.scores(weights)
+        losses, slopes = problem.loss(predictor, self.target)
+        slopes *= self.weight
+        losses *= self.weight
+        by_base = np.bincount(problem.arm, slopes, len(base)).astype(np.float64)
+        return float(losses.sum(dtype=np.float64)), problem.inputs.sums(slopes), by_base
 
     def _scale(self) -> FloatArray:
         problem = self.problem
-        squares = np.stack(
-            [self.weight[t.rows].astype(np.float32) @ np.square(t.inputs) for t in problem.tasks]
-        ).astype(np.float64)
+        squares = problem.inputs.sums(self.weight, squared=True).astype(np.float64)
         rounds = np.bincount(problem.arm, self.weight, len(self.to_base))
         shared = self.deviations.shared**2 * squares.sum(axis=0)
         own = self.deviations.own**2 * squares

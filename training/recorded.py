@@ -49,7 +49,8 @@ class RecordedTable:
 
 def read_recorded(path: Path) -> RecordedTable:
     """Read a table whose ``strategy`` names the prompt template of one draw. A column ``verifier``
-    (JSON text) is the live verifier of its question. ``StoreError`` where columns are missing."""
+    (JSON text) is the live verifier of its question. Where only the final answer was kept, it stands for the
+    reply. ``StoreError`` where columns are missing."""
     try:
         rows = parquet.read_table(path).to_pylist()
     except (OSError, ValueError) as error:
@@ -63,7 +64,7 @@ def read_recorded(path: Path) -> RecordedTable:
     draws = [
         (row["model"], row["strategy"], row["query"], _draw(row))
         for row in rows
-        if row["response"] is not None and row["score"] is not None
+        if (row["response"], row.get("answer")) != (None, None) and row["score"] is not None
     ]
     keys = {row["query_id"]: row.get("question_key") or row["query_id"] for row in rows}
     families = {row["query_id"]: row.get("family") or "" for row in rows}
@@ -108,10 +109,14 @@ def _query(row: Mapping[str, Any]) -> Query:
 
 
 def _draw(row: Mapping[str, Any]) -> Recorded:
+    """A whole reply is read as the service reads it."""
+    answer: str | None = row.get("answer")
+    whole = row["response"] is not None
     completion = Completion(
-        {"role": "assistant", "content": row["response"]},
+        {"role": "assistant", "content": row["response"] if whole else answer},
         "stop",
         row["prompt_tokens"] or 0,
         row["completion_tokens"] or 0,
     )
-    return Recorded(completion, float(row["score"]), row.get("latency_s") or 0.0)
+    score, latency_s = float(row["score"]), row.get("latency_s") or 0.0
+    return Recorded(completion, score, latency_s, extracted=not whole, answer=None if whole else answer)

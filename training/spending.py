@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from router.estimate import FloatArray
 from router.learnt.spending import FLOOR, Spending
 from router.predictors.constant import Constant
-from training.design import Seen
+from training.design import IntArray, Seen
 from training.deviations import TOGETHER, best_deviations
 from training.families import Families
-from training.folds import folds
-from training.multitask import Deviations, Multitask
+from training.folds import MOST_CROSSED, Unseen, unseen, weights_without
+from training.multitask import Multitask, Solution
+from training.parallel import side_by_side
 from training.table import Table
 
 PRIOR_RESIDUALS = 20.0
@@ -45,8 +48,12 @@ def fit_spending(seen: Seen, table: Table, seed: int = 0) -> SpendingFit:
     """Means and quantiles come from the residuals out of fold. Arms and quantities of which nothing is
     known keep the prior's."""
     design, prior = seen.design, Constant.prior(table.menu).constants
-    cost = _fit(seen, table, "cost_usd", (prior.cost_usd, prior.cost_usd_q90), seed)
-    latency = _fit(seen, table, "latency_s", (prior.latency_s, prior.latency_s_q95), seed)
+    quantities = {
+        "cost_usd": (prior.cost_usd, prior.cost_usd_q90),
+        "latency_s": (prior.latency_s, prior.latency_s_q95),
+    }
+    pieces = [partial(_fit, seen, table, name, each, seed) for name, each in quantities.items()]
+    cost, latency = side_by_side(pieces, large=len(table) > MOST_CROSSED)
     spending = Spending(
         np.stack((cost.base, latency.base)),
         design.families.of_arm,
@@ -67,9 +74,11 @@ def _fit(seen: Seen, table: Table, quantity: str, prior: tuple[FloatArray, Float
     level = _level(paid, mean[some.arm], some.weight)
     problem = Multitask.of_amount(seen.take(known), some, paid, np.exp(mean[some.arm] + level))
     deviations = best_deviations(problem, some, seed, TOGETHER)
-    solution = problem.solve(some.weight, deviations)
-    residuals = np.log(paid) - _out_of_fold(problem, some, deviations, seed)
-    shifts = _shifts(residuals, seen.design.families, some, LEVELS[quantity])
+    apart = unseen(some.group, seed)
+    weights = [some.weight, *(weights_without(some.weight, rows) for rows in apart.left_out)]
+    solution, *without = problem.solutions(weights, deviations)
+    residuals = np.log(paid)[apart.rounds] - _out_of_fold(problem, without, apart)
+    shifts = _shifts(residuals, seen.design.families, some.arm[apart.rounds], LEVELS[quantity])
     return _Fit(solution.weights, mean + level + solution.base, shifts)
 
 
@@ -81,24 +90,22 @@ def _level(paid: FloatArray, log_expected: FloatArray, weight: FloatArray) -> fl
     return float(ratio[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
 
 
-def _out_of_fold(problem: Multitask, table: Table, deviations: Deviations, seed: int) -> FloatArray:
-    held = folds(table.group, seed)
-    expected = np.empty(len(table))
-    for fold in range(int(held.max(initial=0)) + 1):
-        rows = held == fold
-        part = problem.solve(np.where(rows, 0.0, table.weight), deviations)
-        expected[rows] = problem.predictor(part)[rows]
-    return expected
+def _out_of_fold(problem: Multitask, without: Sequence[Solution], apart: Unseen) -> FloatArray:
+    """Of the unseen rounds."""
+    judged = problem.take(apart.rounds)
+    by_model = np.stack([judged.predictor(each) for each in without])
+    found: FloatArray = by_model[apart.by, np.arange(len(apart.by))]
+    return found
 
 
-def _shifts(residuals: FloatArray, families: Families, table: Table, level: float) -> FloatArray:
+def _shifts(residuals: FloatArray, families: Families, arm: IntArray, level: float) -> FloatArray:
     """From the expected logarithm to that of the mean and of the upper quantile, shape (2, arms), by
     family, shrunk to all residuals'."""
     of_arm = families.of_arm
     pooled = _shift(residuals, level)
     shifts = np.tile(pooled[:, None], len(of_arm))
-    for family in np.unique(of_arm[table.arm]):
-        own = residuals[of_arm[table.arm] == family]
+    for family in np.unique(of_arm[arm]):
+        own = residuals[of_arm[arm] == family]
         share = len(own) / (len(own) + PRIOR_RESIDUALS)
         shifts[:, of_arm == family] = (share * _shift(own, level) + (1 - share) * pooled)[:, None]
     return np.stack((shifts[0], np.maximum(shifts[1], shifts[0])))

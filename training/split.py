@@ -43,7 +43,8 @@ class Split:
 def split(rounds: Sequence[Round], seed: int = 0, test_share: float = TEST_SHARE) -> Split:
     """The oldest groups to fit, the latest to test. A group is as old as its first round; where times
     are unknown, the order of the groups is drawn from the seed. No group stands in both parts."""
-    groups = near_duplicates([r.query.text for r in rounds], [r.question_key for r in rounds])
+    text_of = {id(r.query): r.query.text for r in rounds}  # rounds of one question often share its query
+    groups = near_duplicates([text_of[id(r.query)] for r in rounds], [r.question_key for r in rounds])
     order = _order(rounds, groups, seed)
     sizes = np.bincount(groups, minlength=len(order))[order]
     reached = (np.cumsum(sizes) - sizes / 2) / max(len(rounds), 1)
@@ -66,7 +67,8 @@ def _order(rounds: Sequence[Round], groups: IntArray, seed: int) -> IntArray:
 def near_duplicates(texts: Sequence[str], keys: Sequence[Hashable]) -> IntArray:
     """Group numbers, shape (texts,): equal keys, equal normalised texts, and texts of 20 words or more
     that are nearly the same."""
-    tidy = [normalised(text) for text in texts]
+    tidy_of = {text: normalised(text) for text in set(texts)}
+    tidy = [tidy_of[text] for text in texts]
     distinct = {text: i for i, text in enumerate(dict.fromkeys(tidy))}
     where = np.array([distinct[text] for text in tidy], np.int64)
     links = _links_by_key(where, keys) + _links_by_content(list(distinct))

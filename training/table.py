@@ -93,7 +93,9 @@ def tabulate(
     weighs all alike: the reward depends on query and arm alone, so a model of it needs no correction
     for how the arm was drawn, and weights would only enlarge its variance.
     """
-    keys = [_key(r.query) for r in rounds]
+    known = {id(r.query): r.query for r in rounds}  # rounds of one question often share its query
+    key_of = {name: _key(query) for name, query in known.items()}
+    keys = [key_of[id(r.query)] for r in rounds]
     where = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     queries: dict[str, Query] = {}
     for key, r in zip(keys, rounds, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,22 @@ from router.errors import InvalidQuery
 from router.features import Extractor
 from router.menu import Menu
 from router.predictors import DifficultyPredictor
+from training.cascade_confidence import fit_cascades
 from training.fit.confidence import Example, examples_of, fit_confidence
 from training.fit.constant import fit_constant
 from training.fit.difficulty import fit_difficulty
+from training.folds import MOST_CROSSED
 from training.held_out import evaluate
+from training.parallel import side_by_side
 from training.rounds import Round
-from training.split import Split, split
+from training.split import IntArray, split
 from training.table import Table, tabulate
 
-MOST_ROUNDS = 20_000
-"""More rounds than this are thinned at random, so that training fits the memory of a small machine."""
+MOST_QUESTIONS = 120_000
+"""Of more questions, so many are drawn at random, each with all of its rounds: what a question's words cost
+to read and to keep is most of what training takes."""
+MOST_MEASURED = 100_000
+"""The measured predictor, which does not serve, is fitted on no more rounds, and tested on a quarter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,23 +71,37 @@ def train(
     """Split, fit, measure; then fit the shipped predictor on the test part too.
 
     The metrics are those of the predictor fitted on the oldest part alone, tested on the latest; from its
-    predictions there, the confidence predictor learns. kind: see ``fit_difficulty``. clip: see
-    ``tabulate``. The same rounds and seed give the same bundle. ``InvalidQuery`` without any round,
+    predictions there, the confidence predictor learns. Where the stages of the menu's cascades answered the
+    same questions, it also learns what agreement across arms is worth. kind: see ``fit_difficulty``. clip:
+    see ``tabulate``. The same rounds and seed give the same bundle. ``InvalidQuery`` without any round,
     ``ConfigurationError`` for an unknown kind.
     """
     kept = _thinned([r for r in rounds if r.arm in menu], seed)
     parts = split(kept, seed)
     table = tabulate(kept, parts.groups, extractor, menu, clip)
-    difficulty = fit_difficulty(table, seed, kind)
     metrics: Mapping[str, Any] = {}
     examples: Sequence[Example] = ()
-    if len(parts.fit) and len(parts.test):
-        fit, test, tested = table.take(parts.fit), table.take(parts.test), [kept[i] for i in parts.test]
-        measured = fit_difficulty(fit, seed, kind)
-        metrics = evaluate(measured, fit_constant(fit), test, tested, seed)
-        examples = _examples(measured, test, tested)
-    summary = _summary(difficulty.name, seed, clip, rounds, kept, parts)
-    return TrainedBundle(menu, extractor, difficulty, fit_confidence(examples), metrics, summary)
+    old = _at_most(parts.fit, parts.groups, MOST_MEASURED, seed)
+    late = _at_most(parts.test, parts.groups, MOST_MEASURED // 4, seed)
+    tables = [table, *([table.take(old)] if len(old) and len(late) else [])]
+    pieces = [partial(fit_difficulty, each, seed, kind) for each in tables]
+    difficulty, *measured = side_by_side(pieces, large=len(table) > MOST_CROSSED)
+    if measured:
+        test, tested = table.take(late), [kept[i] for i in late]
+        metrics = evaluate(measured[0], fit_constant(tables[1]), test, tested, seed)
+        examples = _examples(measured[0], test, tested)
+    agreement = fit_confidence(examples)
+    confidence = fit_cascades(kept, table, agreement, kind, seed) or agreement
+    summary = {
+        "kind": difficulty.name,
+        "confidence": confidence.name,
+        "seed": seed,
+        "clip": clip,
+        **_summary(kept, len(rounds) - len(kept), parts.groups),
+        "fit": len(old),
+        "test": len(late),
+    }
+    return TrainedBundle(menu, extractor, difficulty, confidence, metrics, summary)
 
 
 def _thinned(rounds: Sequence[Round], seed: int) -> Sequence[Round]:
@@ -89,10 +110,24 @@ def _thinned(rounds: Sequence[Round], seed: int) -> Sequence[Round]:
             "There is no round to train on: no trace has an outcome, its prompt kept whole, and an arm "
             "of this menu."
         )
-    if len(rounds) <= MOST_ROUNDS:
+    questions = list(dict.fromkeys(r.question_key for r in rounds))
+    if len(questions) <= MOST_QUESTIONS:
         return rounds
-    chosen = np.random.default_rng(seed).choice(len(rounds), MOST_ROUNDS, replace=False)
-    return [rounds[i] for i in np.sort(chosen)]
+    chosen = np.random.default_rng(seed).choice(len(questions), MOST_QUESTIONS, replace=False)
+    kept = {questions[i] for i in chosen}
+    return [r for r in rounds if r.question_key in kept]
+
+
+def _at_most(rows: IntArray, groups: IntArray, count: int, seed: int) -> IntArray:
+    """Rounds of groups drawn at random, each group whole, no more than ``count`` unless one group is."""
+    if len(rows) <= count:
+        return rows
+    drawn = np.random.default_rng(seed).permutation(int(groups.max()) + 1)[groups[rows]]
+    sizes = np.bincount(drawn).cumsum()
+    picked: IntArray = rows[
+        drawn <= max(int(np.searchsorted(sizes, count, side="right")) - 1, int(drawn.min()))
+    ]
+    return picked
 
 
 def _examples(difficulty: DifficultyPredictor, table: Table, rounds: Sequence[Round]) -> list[Example]:
@@ -102,19 +137,12 @@ def _examples(difficulty: DifficultyPredictor, table: Table, rounds: Sequence[Ro
     return examples_of(rounds, lambda r: prior[r.query.id + r.arm])
 
 
-def _summary(
-    kind: str, seed: int, clip: float | None, rounds: Sequence[Round], kept: Sequence[Round], parts: Split
-) -> dict[str, Any]:
+def _summary(kept: Sequence[Round], left_out: int, groups: IntArray) -> dict[str, Any]:
     times = [r.created_at for r in kept if r.created_at is not None]
     return {
-        "kind": kind,
-        "seed": seed,
-        "clip": clip,
         "rounds": len(kept),
-        "left_out": len(rounds) - len(kept),
-        "fit": len(parts.fit),
-        "test": len(parts.test),
-        "questions": int(parts.groups.max()) + 1,
+        "left_out": left_out,
+        "questions": int(groups.max()) + 1,
         "mean_reward": float(np.mean([r.reward for r in kept])),
         "first_at": min(times, default=None),
         "last_at": max(times, default=None),

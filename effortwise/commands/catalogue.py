@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from router.confidence import CONFIDENCE
+from router.domains import DOMAINS
 from router.errors import ConfigurationError
 from router.features import FEATURES
 from router.policies import POLICIES
@@ -20,6 +21,7 @@ from serving.backends import BACKENDS
 KINDS: Mapping[str, Registry[Any]] = {
     "strategies": STRATEGIES,
     "verifiers": VERIFIERS,
+    "domains": DOMAINS,
     "policies": POLICIES,
     "features": FEATURES,
     "predictors": PREDICTORS,

@@ -12,6 +12,7 @@ from rich.table import Table
 from effortwise.bundled import starting_bundle
 from router.configuration import load_configuration
 from router.configured import configured_allocator, configured_menu
+from router.domains import bound
 from router.query import Query, Wishes
 from serving.bundles import POINTER
 from serving.decision_card import card_values
@@ -37,7 +38,7 @@ def explain(
     allocator = configured_allocator(configuration, first_bundle(folder, menu, configuration), menu)
     wishes = Wishes(max_cost_usd, deadline_s, stakes=stakes)
     query = Query(({"role": "user", "content": text},), policy, wishes=wishes)
-    values = card_values(allocator.card(query), menu)
+    values = card_values(allocator.card(bound(query, configuration.bindings)), menu)
     if json:
         print(json_module.dumps(values, indent=2))
     else:

@@ -28,7 +28,9 @@ class Traits:
     reply's format to the caller. needs_verifier: is infeasible where the request brings none and
     the configuration binds none. more_cannot_hurt: its quality never falls with its ``compute``, as
     for best-of-n with a sound verifier; a majority vote may fall. quotes: how many earlier replies
-    (``Run.quote``) one of its prompts may hold. needs_sandbox: runs code.
+    (``Run.quote``) one of its prompts may hold. needs_sandbox: runs code. needs_logprobs: weighs replies by
+    their log-probabilities, so its models must give them. needs_continuing: its models must go on with a
+    partial reply. level: the native effort that its models must take.
     """
 
     tools: bool = False
@@ -37,6 +39,9 @@ class Traits:
     more_cannot_hurt: bool = False
     quotes: int = 0
     needs_sandbox: bool = False
+    needs_logprobs: bool = False
+    needs_continuing: bool = False
+    level: str | None = None
 
 
 class Strategy(Protocol):

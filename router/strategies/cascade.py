@@ -60,13 +60,8 @@ class Cascade:
 
     @property
     def traits(self) -> Traits:
-        """What every stage can; a verifier is needed where any stage needs one."""
-        each = [stage.strategy.traits for stage in self.stages]
-        return Traits(
-            tools=all(traits.tools for traits in each),
-            response_format=all(traits.response_format for traits in each),
-            needs_verifier=any(traits.needs_verifier for traits in each),
-        )
+        """What every stage can, and what any stage needs."""
+        return joint_traits(self.stages)
 
     @property
     def family(self) -> str:
@@ -80,10 +75,7 @@ class Cascade:
 
     def demand(self) -> Mapping[str, int]:
         """All stages' calls."""
-        calls: Counter[str] = Counter()
-        for stage in self.stages:
-            calls.update(stage.strategy.demand())
-        return dict(calls)
+        return joint_demand(self.stages)
 
     async def answer(self, run: Run) -> Answer:
         """The most probable answer of the stages that were run."""
@@ -91,7 +83,7 @@ class Cascade:
         for number, stage in enumerate(self.stages):
             following = self.stages[number + 1 :]
             try:
-                heard.append(await _hear(run, stage))
+                heard.append(await hear(run, stage))
             except (BackendError, OutOfCompute):
                 if heard:
                     break
@@ -99,11 +91,11 @@ class Cascade:
                     raise
                 run.note("escalate", f"{stage.arm_id} failed")
                 continue
-            leader = _leader(run, heard)
+            leader = leader_of(run, heard)
             run.offer(leader.heard.answer)
             if self._stops(run, leader, [stage.arm_id for stage in following]):
                 break
-        return _leader(run, heard).heard.answer
+        return leader_of(run, heard).heard.answer
 
     def _stops(self, run: Run, leader: Leader, following: Sequence[str]) -> bool:
         numbers = {"probability": leader.probability, "leader": float(leader.number)}
@@ -118,7 +110,30 @@ class Cascade:
         return stops
 
 
-async def _hear(run: Run, stage: Stage) -> Heard:
+def joint_traits(stages: Sequence[Stage]) -> Traits:
+    """What every stage can, and what any stage needs."""
+    each = [stage.strategy.traits for stage in stages]
+    return Traits(
+        tools=all(traits.tools for traits in each),
+        response_format=all(traits.response_format for traits in each),
+        needs_verifier=any(traits.needs_verifier for traits in each),
+        quotes=max(traits.quotes for traits in each),
+        needs_sandbox=any(traits.needs_sandbox for traits in each),
+        needs_logprobs=any(traits.needs_logprobs for traits in each),
+        needs_continuing=any(traits.needs_continuing for traits in each),
+    )
+
+
+def joint_demand(stages: Sequence[Stage]) -> Mapping[str, int]:
+    """All stages' calls, by model."""
+    calls: Counter[str] = Counter()
+    for stage in stages:
+        calls.update(stage.strategy.demand())
+    return dict(calls)
+
+
+async def hear(run: Run, stage: Stage) -> Heard:
+    """What a stage answers, judged by the request's verifier where the stage has not asked it."""
     inner = run.within(stage.arm_id)
     answer = await stage.strategy.answer(inner)
     if not answer.weighed:
@@ -127,8 +142,9 @@ async def _hear(run: Run, stage: Stage) -> Heard:
     return Heard(answer, inner.evidence(answer))
 
 
-def _leader(run: Run, heard: Sequence[Heard]) -> Leader:
-    """Of equally probable ones the first, which the others may have come to back."""
+def leader_of(run: Run, heard: Sequence[Heard]) -> Leader:
+    """The stage whose answer is the most probable to be right, beside what the others say; of equally
+    probable ones the first, which the others may have come to back."""
     leaders = []
     for number, each in enumerate(heard):
         others = tuple(other.evidence for other in heard if other is not each)

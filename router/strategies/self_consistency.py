@@ -7,14 +7,18 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from router.candidate import Answer, Candidate
+from router.ballots import Ballots
+from router.candidate import Answer, Candidate, Verdict
 from router.errors import BackendError, ConfigurationError, OutOfCompute
 from router.run import Run
 from router.stopping import RULES, Draws, StoppingRule, next_batch, top_two
 from router.stopping.adaptive_consistency import AdaptiveConsistency, stability
 from router.strategies import Traits
 from router.templates import render
-from router.vote import leading
+from router.verifiers import Asking
+
+WEIGHTS = ("count", "logprob")
+LOGPROBS: Mapping[str, Any] = {"logprobs": True}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -24,6 +28,11 @@ class SelfConsistency:
     Draws come in parallel batches. After each, the stopping rule ``stop`` says how many more, until the
     draws that are left could not change the winner. ``stop_at`` belongs to Adaptive-Consistency (1 draws
     all n at once), ``rule`` holds the options of any other.
+
+    weigh: ``count`` gives every vote 1, ``logprob`` the weight of ``confidence_weights``; a rule counts
+    votes all the same. only_valid: a candidate without an answer, cut off by its token cap, or failing the
+    request's verifier (where that calls no model) has no vote, nor does a rule count it; where all are
+    such, all vote.
     """
 
     name: ClassVar[str] = "self_consistency"
@@ -34,8 +43,14 @@ class SelfConsistency:
     stop_at: float = 0.95
     stop: str = AdaptiveConsistency.name
     rule: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    weigh: str = "count"
+    only_valid: bool = False
 
     def __post_init__(self) -> None:
+        if self.weigh not in WEIGHTS:
+            raise ConfigurationError(
+                f"self_consistency cannot weigh votes by {self.weigh!r}. Known: {', '.join(WEIGHTS)}."
+            )
         if self.n < 2 or not 0.5 < self.stop_at <= 1:
             raise ConfigurationError(
                 f"self_consistency needs n >= 2 and 0.5 < stop_at <= 1, not {self.n} and {self.stop_at}."
@@ -48,6 +63,8 @@ class SelfConsistency:
         meaning as options are added."""
         usual = self.stop == AdaptiveConsistency.name and not self.rule
         more = "" if usual else f", stop={self.stop!r}, rule={dict(self.rule)!r}"
+        more += "" if self.weigh == "count" else f", weigh={self.weigh!r}"
+        more += ", only_valid=True" if self.only_valid else ""
         return (
             f"SelfConsistency(model={self.model!r}, n={self.n!r}, template={self.template!r}, "
             f"stop_at={self.stop_at!r}{more})"
@@ -65,14 +82,19 @@ class SelfConsistency:
     @property
     def traits(self) -> Traits:
         """A vote may fall with more draws, where most draws are wrong."""
-        return Traits(response_format=self.template == "direct")
+        return Traits(response_format=self.template == "direct", needs_logprobs=self.weigh == "logprob")
 
     @property
     def family(self) -> str:
-        """``<model>/self_consistency``, with template and stopping rule where they are not the default."""
-        variant = "" if self.template == "chain_of_thought" else f":{self.template}"
-        rule = "" if self.stop == AdaptiveConsistency.name else f":{self.stop}"
-        return f"{self.model}/{self.name}{variant}{rule}"
+        """``<model>/self_consistency``, with template, stopping rule, weights and filter where they are not
+        the default."""
+        unusual = {
+            self.template: self.template != "chain_of_thought",
+            self.stop: self.stop != AdaptiveConsistency.name,
+            f"weigh={self.weigh}": self.weigh != "count",
+            "only_valid": self.only_valid,
+        }
+        return ":".join([f"{self.model}/{self.name}", *(name for name, set_ in unusual.items() if set_)])
 
     @property
     def compute(self) -> float:
@@ -86,37 +108,44 @@ class SelfConsistency:
     async def answer(self, run: Run) -> Answer:
         """The leading answer's first candidate."""
         rule = self.stopping_rule()
-        drawn: list[Candidate] = []
-        while batch := next_batch(rule, self._draws(drawn)):
-            before = len(drawn)
+        ballots = Ballots(self.weigh == "logprob", self.only_valid)
+        while batch := next_batch(rule, self._draws(ballots)):
+            before = len(ballots)
             try:
-                await self._draw(run, batch, drawn)
+                await self._draw(run, batch, ballots)
             except (BackendError, OutOfCompute):
-                if not drawn:
+                if not ballots:
                     raise
-            if len(drawn) - before < batch:  # a draw was lost to a failure or the budget: vote on what stands
+            if (
+                len(ballots) - before < batch
+            ):  # a draw was lost to a failure or the budget: vote on what stands
                 break
-        return self._stop(run, rule, drawn)
+        return self._stop(run, rule, ballots)
 
-    async def _draw(self, run: Run, batch: int, drawn: list[Candidate]) -> None:
-        async with aclosing(run.samples(self.model, batch, template=self.template)) as candidates:
+    async def _draw(self, run: Run, batch: int, ballots: Ballots) -> None:
+        more = LOGPROBS if self.weigh == "logprob" else None
+        draws = run.samples(self.model, batch, template=self.template, parameters=more)
+        async with aclosing(draws) as candidates:
             async for candidate in candidates:
-                drawn.append(candidate)
-                run.offer(_chosen(drawn, complete=False))
+                ballots.cast(candidate, await self._verdict(run, candidate))
+                run.offer(ballots.elected(complete=False))
 
-    def _draws(self, drawn: list[Candidate]) -> Draws:
-        return Draws([candidate.extracted for candidate in drawn], self.n - len(drawn))
+    async def _verdict(self, run: Run, candidate: Candidate) -> Verdict | None:
+        """A filter is cheap: no model is asked whether a vote may count."""
+        if not self.only_valid or isinstance(run.verifier, Asking):
+            return None
+        return await run.verify(candidate)
 
-    def _stop(self, run: Run, rule: StoppingRule, drawn: list[Candidate]) -> Answer:
-        draws = self._draws(drawn)
+    def _draws(self, ballots: Ballots) -> Draws:
+        return Draws(ballots.answers, self.n - len(ballots))
+
+    def _stop(self, run: Run, rule: StoppingRule, ballots: Ballots) -> Answer:
+        draws = self._draws(ballots)
         first, second = top_two(draws.votes)
         more = rule.next_batch(replace(draws, left=max(draws.left, 1)))
-        reason = f"{len(drawn)} of {self.n} drawn" if more else rule.reason
-        run.note("stop", reason, stability=stability(first, second), drawn=len(drawn), votes=first)
-        return run.offer(_chosen(drawn, complete=not next_batch(rule, draws)))
-
-
-def _chosen(drawn: list[Candidate], *, complete: bool) -> Answer:
-    return Answer(
-        drawn[leading(drawn)], weighed=tuple(drawn), verdicts=(None,) * len(drawn), complete=complete
-    )
+        reason = f"{len(ballots)} of {self.n} drawn" if more else rule.reason
+        invalid = {"invalid": ballots.invalid} if self.only_valid else {}
+        run.note(
+            "stop", reason, stability=stability(first, second), drawn=len(ballots), votes=first, **invalid
+        )
+        return run.offer(ballots.elected(complete=not next_batch(rule, draws)))

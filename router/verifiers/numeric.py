@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,17 +11,12 @@ from router.answers import extract_answer, normalise
 from router.candidate import Candidate, Verdict
 from router.errors import InvalidQuery
 from router.query import Query
+from router.verifiers._expression import evaluable, parsed
 
 if TYPE_CHECKING:
     from router.run import Run
 
-MAX_EXPRESSION_CHARACTERS = 200
 _PLAIN = re.compile(r"[-+]?\d{1,30}(\.\d{1,30})?%?")
-_EXPLOSIVE = re.compile(
-    r"(\^|\*\*)\s*[{(]?\s*-?\w{3,}|(\^|\*\*).*(\^|\*\*).*(\^|\*\*)|!|\\(?:sum|prod|int)\b"
-)
-"""Towers of powers, factorials and iterations: short to write, endless to evaluate."""
-_MATHEMATICAL = re.compile(r"[\\^_{}]")  # signs of LaTeX: without them the text is prose with a number in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +38,7 @@ class Numeric:
     def __post_init__(self) -> None:
         if isinstance(self.reference, bool) or not isinstance(self.reference, str | int | float):
             raise _wrong("reference", f"a number or an expression as text, not {self.reference!r}")
-        if not _evaluable(str(self.reference)):
+        if not evaluable(str(self.reference)):
             raise _wrong("reference", f"a short expression, not {str(self.reference)[:80]!r}")
         if not isinstance(self.tolerance, int | float) or not 0 <= self.tolerance < float("inf"):
             raise _wrong("tolerance", f"0 or a positive number, not {self.tolerance!r}")
@@ -57,14 +51,14 @@ class Numeric:
         value, reference = _plain(answer), _plain(str(self.reference))
         if value is not None and reference is not None:
             return self._verdict(abs(value - reference) <= self.tolerance, answer)
-        if not _evaluable(answer):
+        if not evaluable(answer):
             return Verdict.unknown(self.name, "the answer is too long or could take forever to evaluate")
         return await asyncio.to_thread(self._compare, answer)
 
     def _compare(self, answer: str) -> Verdict:
         """By ``math_verify``, whose import takes a second: off the event loop."""
         try:
-            gold, given = _parse(str(self.reference)), _parse(answer)
+            gold, given = parsed(str(self.reference)), parsed(answer)
             if not gold or not given:
                 return Verdict.unknown(self.name, f"no number or expression in {answer[:80]!r}")
             return self._verdict(_equal(gold, given, self.tolerance), answer)
@@ -79,24 +73,11 @@ def _wrong(option: str, needs: str) -> InvalidQuery:
     return InvalidQuery(f"A numeric verifier's {option} must be {needs}.", f"effortwise.verifier.{option}")
 
 
-def _evaluable(text: str) -> bool:
-    return 0 < len(text) <= MAX_EXPRESSION_CHARACTERS and not _EXPLOSIVE.search(text)
-
-
 def _plain(text: str) -> float | None:
     number = normalise(text)
     if not _PLAIN.fullmatch(number):
         return None
     return float(number[:-1]) / 100 if number.endswith("%") else float(number)
-
-
-def _parse(text: str) -> list[Any]:
-    import math_verify
-
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns once that its time-out is off
-    marked = "$" in text or "\\boxed" in text or not _MATHEMATICAL.search(text)
-    found: list[Any] = math_verify.parse(text if marked else f"${text}$", parsing_timeout=None)
-    return found
 
 
 def _equal(gold: list[Any], given: list[Any], tolerance: float) -> bool:

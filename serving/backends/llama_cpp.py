@@ -57,8 +57,9 @@ class LlamaCpp:
 
     async def complete(self, call: Call, listener: Listener = DEAF) -> Completion:
         """Answer one call. Parameters that llama.cpp knows (``tools``, ``response_format``,
-        ``logprobs``, ``stop``, ``seed``, ...) are passed on; it ignores others. ``BackendRefused`` with
-        400 where it rejects them or the prompt exceeds the context."""
+        ``logprobs``, ``stop``, ``seed``, ...) are passed on; it ignores others. A trailing assistant message
+        is gone on with. ``BackendRefused`` with 400 where it rejects them or the prompt exceeds the
+        context."""
         if self._closed:
             raise BackendUnreachable("The embedded model is closed.")
         loop = asyncio.get_running_loop()

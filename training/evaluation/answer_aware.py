@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from router.errors import InvalidQuery
 from router.estimate import FloatArray
+from router.price import Price
 from training.evaluation.cascades import AnswerAware, Order, answer_aware
 from training.evaluation.corpus import Corpus
 from training.evaluation.crossfit import Part
@@ -65,6 +67,29 @@ def positions(grid: Grid, order: Sequence[str]) -> Order:
     if len(set(order)) < len(order) or len(order) < 2:
         raise InvalidQuery("--answers takes two or more different arms, in the order in which to ask them.")
     return tuple(grid.arms.index(name) for name in order)
+
+
+def told_cascade(section: Mapping[str, Any], tested: Tested, seen: Sequence[AnswerAware]) -> dict[str, Any]:
+    """What a report's section of a cascade says on top: of every operating point, the order in which each
+    part asks the arms there, and how well a wrong first answer is told."""
+    points = {
+        name: {**point, "orders": _orders(point["prices_per_usd"], tested.grid, seen)}
+        for name, point in section.items()
+        if isinstance(point, Mapping) and "prices_per_usd" in point
+    }
+    found = wrong_auroc(tested, seen)
+    told = None if found is None else {"auroc": found.mean, "low": found.low, "high": found.high}
+    return {**points, "first_answer_wrong": told}
+
+
+def _orders(
+    prices: Sequence[float | None], grid: Grid, seen: Sequence[AnswerAware]
+) -> list[list[str] | None]:
+    """Null where best single answers."""
+    return [
+        None if price is None else [grid.arms[j] for j in each.order_at(Price(price))]
+        for price, each in zip(prices, seen, strict=True)
+    ]
 
 
 def wrong_auroc(tested: Tested, seen: Sequence[AnswerAware]) -> Interval | None:

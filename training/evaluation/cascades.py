@@ -7,12 +7,13 @@ others is replayed by the strategy that serves.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from router.arm import Arm
+from router.confidence.agreement import Agreement
 from router.confidence.consensus import Consensus
 from router.estimate import Estimate, FloatArray
 from router.model_card import ModelCard
@@ -74,14 +75,19 @@ class Choice:
         """The place of a price among ``rates``."""
         return max(int(np.searchsorted(self.rates, price.per_usd, side="right")) - 1, 0)
 
+    def order_at(self, price: Price) -> Order:
+        """The order that is asked at a price."""
+        return self.orders[self.numbers[self.step(price)]]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnswerAware(Routed):
     """A cascade on one part; its ways are the stages of its orders, one order after another. order: the
-    one that is asked at the lowest prices. sure, shape (tested queries,): P(its first answer is right),
-    once that was seen."""
+    one that is asked at the lowest prices. order_at: the one that is asked at a price. sure, shape (tested
+    queries,): P(its first answer is right), once that was seen."""
 
     order: Order = ()
+    order_at: Callable[[Price], Order] = lambda _: ()
     sure: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
@@ -101,7 +107,9 @@ def answer_aware(
     the arms; without it, one is learnt.
     """
     order = given or cheap_first(sheet, part.train)
-    fit = fit_consensus(sheet, part.train, out_of_fold.quality, part.inner, order, seed)
+    fit = fit_consensus(
+        sheet.heard.take(part.train), out_of_fold.quality, part.inner, [order], Agreement(), seed
+    )
     candidates = [given] if given else _orders(order)
     walks = [fitted_walk(fit, sheet, part.train, out_of_fold.cost_usd, each) for each in candidates]
     usual_usd = float(grid.cost_usd[part.train, best_single(grid, part.train)].mean())
@@ -118,13 +126,14 @@ def answer_aware(
         _decisions(choice, replayed, np.tile(choice.numbers, (len(part.test), 1))),
         gap=_gap(grid, part, choice, replayed),
         order=choice.orders[usual],
+        order_at=choice.order_at,
         sure=replayed[usual].sure[:, 0],
     )
 
 
 def cheap_first(sheet: Sheet, rows: IntArray) -> Order:
     """The arms that may be asked, by their mean cost."""
-    quality, cost = sheet.right[rows].mean(axis=0), sheet.cost_usd[rows].mean(axis=0)
+    quality, cost = sheet.heard.right[rows].mean(axis=0), sheet.cost_usd[rows].mean(axis=0)
     best = int(quality.argmax())
     cheaper = [j for j in np.argsort(-quality) if cost[j] < cost[best]][: MOST_ARMS - 1]
     dearer = [j for j in np.argsort(cost) if cost[j] >= cost[best] and j != best]
@@ -132,14 +141,7 @@ def cheap_first(sheet: Sheet, rows: IntArray) -> Order:
     return tuple(int(j) for j in sorted(chosen, key=lambda j: cost[j]))
 
 
-def replay(
-    sheet: Sheet,
-    rows: IntArray,
-    estimate: Estimate,
-    consensus: Consensus,
-    order: Order,
-    price: Price | None = None,
-) -> Walk:
+def replay(sheet: Sheet, rows: IntArray, estimate: Estimate, consensus: Consensus, order: Order) -> Walk:
     """The served cascade over the recorded answers of some rows, with what is predicted of each
     (``estimate``, a row each), at a price of 0, which tells of every other."""
     names = [sheet.arms[j] for j in order]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.features import Extractor
-from training.evaluation.answer_aware import wrong_auroc
+from training.evaluation.answer_aware import told_cascade
 from training.evaluation.cascades import AnswerAware
 from training.evaluation.corpus import Corpus
 from training.evaluation.crossfit import (
@@ -23,7 +23,7 @@ from training.evaluation.decisions import Routed, routed
 from training.evaluation.grid import Grid, IntArray
 from training.evaluation.learners import BASELINES, Estimates, Learner, served
 from training.evaluation.report import ROUTER, report
-from training.evaluation.resampling import RESAMPLES, Interval
+from training.evaluation.resampling import RESAMPLES
 from training.evaluation.tested import Tested
 
 FOLDS_LEFT_OUT = Folds(1, 5)
@@ -74,12 +74,8 @@ def compare(
     for name, each in routers.items():
         seen = [one for one in each if isinstance(one, AnswerAware)]
         if seen:
-            told["routers"][name]["first_answer_wrong"] = _told_auroc(wrong_auroc(tested, seen))
+            told["routers"][name] |= told_cascade(told["routers"][name], tested, seen)
     return {**told, "protocol": _told(protocol)}
-
-
-def _told_auroc(found: Interval | None) -> dict[str, float] | None:
-    return None if found is None else {"auroc": found.mean, "low": found.low, "high": found.high}
 
 
 def parts_of(grid: Grid, group: IntArray, protocol: Protocol) -> list[Part]:

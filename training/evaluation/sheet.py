@@ -7,34 +7,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from router.answers import extract_answer, normalise
+from router.answers import extract_answer
 from router.call import Completion
 from router.candidate import Candidate
 from router.confidence import Evidence
-from router.confidence.agreement import Agreement
-from router.confidence.consensus import own_inputs, reading_of
 from router.estimate import FloatArray
 from router.query import Query
 from router.replay import Recorded
 from training.evaluation.grid import CORRECT_AT, Draw, Grid, IntArray
+from training.fit.heard import Heard
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sheet:
-    """Arrays over n queries and m arms; of several draws the first counts.
+    """Over n queries and m arms; of several draws the first counts.
 
-    recorded: n rows of m draws. right, cost_usd, shape (n, m): whether the draw is correct, and its cost.
-    same, shape (n, m): the number of the first arm that gave the same answer. readings, shape (n, m,
-    readings): how each reply reads.
+    recorded: n rows of m draws. cost_usd, shape (n, m): of each. heard: what was answered, whole.
     """
 
     arms: tuple[str, ...]
     queries: tuple[Query, ...]
     recorded: tuple[tuple[Recorded, ...], ...]
-    right: FloatArray
     cost_usd: FloatArray
-    same: IntArray
-    readings: FloatArray
+    heard: Heard
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -51,33 +46,13 @@ class Sheet:
             tuple(_recorded(query, cell[0], extracted, correct_at) for cell in row)
             for query, row in zip(queries, grid.draws, strict=True)
         )
-        return cls(
-            grid.arms,
-            queries,
-            recorded,
-            np.array([[draw.score for draw in row] for row in recorded]),
-            np.array([[cell[0].cost_usd for cell in row] for row in grid.draws]),
-            np.array([_same(row) for row in recorded], np.int64),
-            np.array(
-                [
-                    [_reading(query, draw) for draw in row]
-                    for query, row in zip(queries, recorded, strict=True)
-                ]
-            ),
-        )
-
-    def inputs(self, rows: IntArray, prior: FloatArray, agreement: Agreement) -> FloatArray:
-        """What each arm's own chance is told by; prior, shape (rows, m): P(success) before any token.
-        Shape (rows, m, inputs)."""
-        return np.array(
-            [
-                [
-                    own_inputs(agreement.probability(_evidence(chance, draw)), reading)
-                    for chance, draw, reading in zip(chances, self.recorded[i], self.readings[i], strict=True)
-                ]
-                for i, chances in zip(rows, prior.tolist(), strict=True)
-            ]
-        )
+        heard = [
+            [_evidence(query, arm, draw) for arm, draw in zip(grid.arms, row, strict=True)]
+            for query, row in zip(queries, recorded, strict=True)
+        ]
+        right = np.array([[draw.score for draw in row] for row in recorded])
+        cost_usd = np.array([[cell[0].cost_usd for cell in row] for row in grid.draws])
+        return cls(grid.arms, queries, recorded, cost_usd, Heard.of(grid.arms, heard, right))
 
     def draws(self, rows: IntArray, arms: Sequence[int]) -> list[tuple[str, str, str, Recorded]]:
         """Rows for ``Recording.of``, of some queries and arms; every arm is a model of its own."""
@@ -95,18 +70,5 @@ def _recorded(query: Query, draw: Draw, extracted: bool, correct_at: float) -> R
     return Recorded(completion, right, cost_usd=draw.cost_usd, extracted=True, answer=answer)
 
 
-def _evidence(prior: float, draw: Recorded, query: Query | None = None) -> Evidence:
-    return Evidence(prior, (Candidate(draw.completion, draw.answer),), (None,), query)
-
-
-def _reading(query: Query, draw: Recorded) -> tuple[float, ...]:
-    return reading_of(_evidence(0.5, draw, query))
-
-
-def _same(row: tuple[Recorded, ...]) -> list[int]:
-    """Those without an answer agree with nobody."""
-    first: dict[str, int] = {}
-    return [
-        j if draw.answer is None else first.setdefault(normalise(draw.answer), j)
-        for j, draw in enumerate(row)
-    ]
+def _evidence(query: Query, arm: str, draw: Recorded) -> Evidence:
+    return Evidence(0.5, (Candidate(draw.completion, draw.answer),), (None,), query, arm)

@@ -48,9 +48,10 @@ PARAMETERS = {
 
 
 def fit_boosted(table: Table, seed: int = 0) -> Boosted:
-    """The trees are grown on the linear logit out of fold, so that they correct what it gets wrong on
-    questions it has not seen. Their number is that of the least log loss out of fold, and the calibration
-    is learnt from those same sums; both from models, linear and trees, that saw nothing of a round's fold."""
+    """The trees are grown on the linear logit out of fold (of a large table, on the part held out), so that
+    they correct what it gets wrong on questions it has not seen. Their number is that of the least log loss
+    out of fold, and the calibration is learnt from those same sums; both from models, linear and trees,
+    that saw nothing of a round's fold."""
     fitted = fit_linear(table, seed)
     return _boosted(fitted, table, _logits_out_of_fold(fitted, table, seed), seed)
 
@@ -59,19 +60,22 @@ def fit_boosted_if_better(table: Table, seed: int = 0) -> Boosted | Logistic:
     """Likewise; the logistic predictor where no number of trees lowers its log loss out of fold."""
     fitted = fit_linear(table, seed)
     logits = _logits_out_of_fold(fitted, table, seed)
-    if _log_loss(fitted.out_of_fold, table) <= min(_log_loss(each, table) for each in logits):
+    judged = table.take(fitted.unseen.rounds)
+    if _log_loss(fitted.out_of_fold, judged) <= min(_log_loss(each, judged) for each in logits):
         return calibrated(fitted, table, seed)
     return _boosted(fitted, table, logits, seed)
 
 
 def _boosted(fitted: LinearFit, table: Table, logits: FloatArray, seed: int) -> Boosted:
-    best = int(np.argmin([_log_loss(each, table) for each in logits]))
-    platt = fit_platt(logits[best], table, fitted.design.families)
+    judged = table.take(fitted.unseen.rounds)
+    best = int(np.argmin([_log_loss(each, judged) for each in logits]))
+    platt = fit_platt(logits[best], judged, fitted.design.families)
     linear = logistic_of(fitted, fit_spending(fitted.seen, table, seed), platt, table, LEADING)
     attributes = _attributes(fitted.design.families)
     scores = fitted.scores_out_of_fold()
-    rows = _rows(table, fitted, scores, attributes)
-    return Boosted(linear, attributes, _grow(rows, scores, table, np.arange(len(table)), TREES[best], seed))
+    rows = _rows(judged, fitted, scores, attributes)
+    grown = _grow(rows, scores, judged, np.arange(len(judged)), TREES[best], seed)
+    return Boosted(linear, attributes, grown)
 
 
 def _attributes(families: Families) -> Attributes:
@@ -80,27 +84,29 @@ def _attributes(families: Families) -> Attributes:
     return Attributes(np.stack([families.of_arm, families.model, monotone, free]).astype(np.float64))
 
 
-def _rows(table: Table, fitted: LinearFit, scores: Scores, attributes: Attributes) -> FloatArray:
+def _rows(judged: Table, fitted: LinearFit, scores: Scores, attributes: Attributes) -> FloatArray:
+    """Of the unseen rounds."""
     seen, design = fitted.seen, fitted.design
-    components = seen.inputs[:, : min(LEADING, design.components.shape[1])][seen.place]
-    z = design.scaling(table.features.dense)[table.query]
+    place = seen.place[fitted.unseen.rounds]
+    components = seen.inputs[place, : min(LEADING, design.components.shape[1])]
+    z = design.scaling(judged.features.dense[judged.query])
     x = np.concatenate((z, components, scores.shared[:, None]), axis=1, dtype=np.float64)
-    return attributes.rows(x, scores.own, table.arm)
+    return attributes.rows(x, scores.own, judged.arm)
 
 
 def _logits_out_of_fold(fitted: LinearFit, table: Table, seed: int) -> FloatArray:
-    """The linear logit of each round plus that of so many trees, shape (len(TREES), rounds)."""
-    attributes = _attributes(fitted.design.families)
+    """The linear logit of each unseen round plus that of so many trees, shape (len(TREES), unseen)."""
+    attributes, judged = _attributes(fitted.design.families), table.take(fitted.unseen.rounds)
     logits = np.tile(fitted.out_of_fold, (len(TREES), 1))
     for fold, scores in enumerate(nested_scores(fitted, table)):
-        unseen, seen = np.flatnonzero(fitted.held == fold), np.flatnonzero(fitted.held != fold)
-        if not len(seen):
+        tested = fitted.unseen.fold == fold
+        if tested.all():
             continue
-        rows = _rows(table, fitted, scores, attributes)
-        grown = _grow(rows, scores, table, seen, TREES[-1], seed)
+        rows = _rows(judged, fitted, scores, attributes)
+        grown = _grow(rows, scores, judged, np.flatnonzero(~tested), TREES[-1], seed)
         for i, count in enumerate(TREES):
-            logits[i, unseen] += grown.predict(
-                rows[unseen], raw_score=True, num_iteration=count, num_threads=1
+            logits[i, tested] += grown.predict(
+                rows[tested], raw_score=True, num_iteration=count, num_threads=1
             )
     return logits
 

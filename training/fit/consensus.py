@@ -13,9 +13,9 @@ import numpy as np
 from router.confidence.agreement import Agreement
 from router.confidence.consensus import COLD, Consensus, foresight_key
 from router.estimate import FloatArray
-from training.evaluation.grid import IntArray
-from training.evaluation.sheet import Sheet
+from router.reading import READINGS
 from training.fit.foresight import Foresight, fit_foresight, pairs_of
+from training.fit.heard import Heard, IntArray
 from training.fit.own_chance import fit_own_chance, own_logits
 from training.fit.votes import Group, Stand, Votes, Words, fit_votes, groups_of
 
@@ -31,26 +31,31 @@ class ConsensusFit:
 
 
 def fit_consensus(
-    sheet: Sheet, rows: IntArray, prior: FloatArray, held: IntArray, order: Sequence[int], seed: int = 0
+    heard: Heard,
+    prior: FloatArray,
+    held: IntArray,
+    orders: Sequence[Sequence[int]],
+    agreement: Agreement,
+    seed: int = 0,
 ) -> ConsensusFit:
-    """Fitted on some rows of a sheet.
+    """Fitted on what was heard of n queries and m arms.
 
-    prior: P(success) before any token, out of fold, shape (rows, m). held, shape (rows,): the fold that
-    holds each row out. order: the arms that may be asked, in this order.
+    prior: P(success) before any token, out of fold, shape (n, m). held, shape (n,): the fold that holds
+    each query out. orders: in which the arms may be asked, any of them left out.
     """
-    agreement = Agreement()
-    inputs, right = sheet.inputs(rows, prior, agreement), sheet.right[rows]
-    words = Words(_out_of_fold(inputs, right, held), sheet.same[rows], right)
-    groups = groups_of(order)
+    inputs, right = heard.inputs(prior, agreement), heard.right
+    words = Words(_out_of_fold(inputs, right, held), heard.same, right)
+    groups = sorted({group for order in orders for group in groups_of(order)}, key=lambda g: (len(g), g))
+    pairs = {pair for order in orders for pair in pairs_of(order)}
     stands = _stands(words, groups, held, seed)
     foresights = {
         (now, then): fit_foresight(
             stands[now], stands[tuple(sorted(now + then))], prior[:, list(then)].max(axis=1), held
         )
-        for now, then in pairs_of(order)
+        for now, then in sorted(pairs)
     }
     own = fit_own_chance(inputs, right)
-    learnt = _state(sheet.arms, agreement, own, fit_votes(words, groups, seed), foresights)
+    learnt = _state(heard.arms, agreement, own, fit_votes(words, groups, seed), foresights)
     return ConsensusFit(Consensus(learnt), stands, foresights)
 
 
@@ -86,13 +91,12 @@ def _state(
     votes: Votes,
     foresights: Mapping[tuple[Group, Group], Foresight],
 ) -> dict[str, object]:
-    names = (*arms, "")
-    strength = [*votes.strength.tolist(), float(votes.strength.mean())]
+    usual = float(votes.strength.mean())
     return {
         **COLD,
         "agreement": agreement.learnt,
-        "own": dict(zip(names, own.tolist(), strict=True)),
-        "strength": dict(zip(names, strength, strict=True)),
+        "own": {**dict(zip(arms, own.tolist(), strict=True)), "": _unheard(votes, usual)},
+        "strength": {**dict(zip(arms, votes.strength.tolist(), strict=True)), "": usual},
         "weight": votes.weight,
         "none": votes.none.tolist(),
         "foresight": {
@@ -100,3 +104,9 @@ def _state(
             for (now, then), found in foresights.items()
         },
     }
+
+
+def _unheard(votes: Votes, strength: float) -> list[float]:
+    """Of an arm that was not heard among the others: alone, it is as sure as ``agreement`` says."""
+    weight = votes.weight or 1.0
+    return [(float(votes.none.sum()) - strength) / weight, 1 / weight, *[0.0] * len(READINGS)]

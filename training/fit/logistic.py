@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,7 +16,7 @@ from router.predictors.logistic import Logistic
 from training.calibrate import fit_platt
 from training.design import Design, Seen
 from training.deviations import best_deviations
-from training.folds import folds
+from training.folds import Unseen, unseen, weights_without
 from training.multitask import Deviations, Multitask, Solution
 from training.spending import SpendingFit, fit_spending
 from training.table import Table
@@ -38,15 +39,17 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearFit:
-    """A fitted linear logit. held, shape (rounds,): the fold that each round was held out with.
-    without: the solution without each fold. support: rounds that each arm's predictions rest on."""
+    """A fitted linear logit. unseen: the rounds that are predicted out of fold. without: the solutions
+    that did not see them. judged: the problem of those rounds alone. support: rounds that each arm's
+    predictions rest on."""
 
     seen: Seen
     problem: Multitask
     deviations: Deviations
     solution: Solution
-    held: IntArray
+    unseen: Unseen
     without: tuple[Solution, ...]
+    judged: Multitask
     support: Support
 
     @property
@@ -56,12 +59,12 @@ class LinearFit:
 
     @property
     def out_of_fold(self) -> FloatArray:
-        """Each fitted round's logit by a model that saw no near-duplicate of it, shape (rounds,)."""
+        """Each unseen round's logit by a model that saw no near-duplicate of it, shape (unseen,)."""
         return self.scores_out_of_fold().logit
 
     def scores_out_of_fold(self) -> Scores:
         """Likewise, whole."""
-        return _dealt([_scores(self.problem, each) for each in self.without], self.held)
+        return _dealt([_scores(self.judged, each) for each in self.without], self.unseen.by)
 
     def logits(self, table: Table) -> FloatArray:
         """Of the rounds of a table over the same menu and features, shape (rounds,)."""
@@ -85,7 +88,7 @@ def fit_logistic(table: Table, seed: int = 0) -> Logistic:
 
 def calibrated(fitted: LinearFit, table: Table, seed: int = 0) -> Logistic:
     """The predictor of a linear logit fitted on a table."""
-    platt = fit_platt(fitted.out_of_fold, table, fitted.design.families)
+    platt = fit_platt(fitted.out_of_fold, table.take(fitted.unseen.rounds), fitted.design.families)
     return logistic_of(fitted, fit_spending(fitted.seen, table, seed), platt, table)
 
 
@@ -108,38 +111,41 @@ def logistic_of(
 
 def fit_linear(table: Table, seed: int = 0) -> LinearFit:
     """The prior deviations are those of the least log loss out of fold, of what a climb meets."""
-    seen = Design.of(table).seen(table)
-    problem, held = Multitask.of_quality(seen, table), folds(table.group, seed)
+    seen, apart = Design.of(table).seen(table), unseen(table.group, seed)
+    problem = Multitask.of_quality(seen, table)
     deviations = best_deviations(problem, table, seed)
-    every = range(int(held.max(initial=0)) + 1)
-    without = tuple(problem.solve(np.where(held == fold, 0.0, table.weight), deviations) for fold in every)
-    logits = np.stack([_scores(problem, each).logit for each in without], axis=1)
+    weights = [table.weight, *(weights_without(table.weight, rows) for rows in apart.left_out)]
+    solution, *without = problem.solutions(weights, deviations)
+    judged = problem.take(apart.rounds)
     behind = _rounds_behind(seen.design, table)
-    support = Support(behind / _inefficiency(logits, behind[table.arm]))
-    solution = problem.solve(table.weight, deviations)
-    return LinearFit(seen, problem, deviations, solution, held, without, support)
+    variance = _variance(judged, without, solution, len(table) / len(apart.left_out[0]))
+    support = Support(behind / _inefficiency(variance, behind[judged.arm]))
+    return LinearFit(seen, problem, deviations, solution, apart, tuple(without), judged, support)
 
 
 def nested_scores(fitted: LinearFit, table: Table) -> list[Scores]:
-    """For each fold: of its rounds, by the model without it; of every other round, by a model that saw
-    neither it nor that fold. What is learnt from the others can be judged on the fold."""
+    """For each fold of the unseen rounds: of its own, by the model without it; of every other, by a model
+    that saw neither it nor that fold. What is learnt from the others can be judged on the fold."""
+    unseen = fitted.unseen
+    if not unseen.crossed:
+        return [fitted.scores_out_of_fold()] * (int(unseen.fold.max(initial=0)) + 1)
     count = len(fitted.without)
     by: dict[tuple[int, int], Scores] = {
-        (fold, fold): _scores(fitted.problem, each) for fold, each in enumerate(fitted.without)
+        (fold, fold): _scores(fitted.judged, each) for fold, each in enumerate(fitted.without)
     }
     for one in range(count):
         for other in range(one):
-            outside = np.isin(fitted.held, (one, other))
-            part = fitted.problem.solve(np.where(outside, 0.0, table.weight), fitted.deviations)
-            by[one, other] = by[other, one] = _scores(fitted.problem, part)
-    return [_dealt([by[fold, other] for other in range(count)], fitted.held) for fold in range(count)]
+            outside = np.concatenate((unseen.left_out[one], unseen.left_out[other]))
+            part = fitted.problem.solve(weights_without(table.weight, outside), fitted.deviations)
+            by[one, other] = by[other, one] = _scores(fitted.judged, part)
+    return [_dealt([by[fold, other] for other in range(count)], unseen.fold) for fold in range(count)]
 
 
-def _dealt(by_fold: list[Scores], held: IntArray) -> Scores:
-    """Each round's scores by the model of its own fold."""
-    rows = np.arange(len(held))
+def _dealt(by_model: list[Scores], by: IntArray) -> Scores:
+    """Each round's scores by its own model."""
+    rows = np.arange(len(by))
     return Scores(
-        *(np.stack([getattr(each, item.name) for each in by_fold])[held, rows] for item in fields(Scores))
+        *(np.stack([getattr(each, item.name) for each in by_model])[by, rows] for item in fields(Scores))
     )
 
 
@@ -157,14 +163,23 @@ def _rounds_behind(design: Design, table: Table) -> FloatArray:
     return own + NEIGHBOUR * (family - own)
 
 
-def _inefficiency(by_fold: FloatArray, behind: FloatArray) -> float:
-    """How much larger the variance of the predicted probabilities is than that of a plain share of as
-    many rounds: by the delete-a-group jackknife over the folds' models, (K - 1) / K sum (q_k - mean)^2."""
-    predicted = 1 / (1 + np.exp(-by_fold))
-    count = predicted.shape[1]
-    if count < 2:
-        return 1.0
-    variance = (count - 1) * predicted.var(axis=1)
+def _variance(
+    judged: Multitask, without: Sequence[Solution], whole: Solution, parts: float
+) -> tuple[FloatArray, FloatArray]:
+    """Of the predicted probabilities, shape (unseen,): their mean over models, and the variance of a model
+    of all rounds, by the delete-a-group jackknife: (K - 1) times that among the models without each of
+    the K groups; with one of them alone left out, times its squared distance from the model of all."""
+    predicted = np.stack([1 / (1 + np.exp(-_scores(judged, each).logit)) for each in without], axis=1)
     mean = predicted.mean(axis=1)
+    if predicted.shape[1] > 1:
+        return mean, (predicted.shape[1] - 1) * predicted.var(axis=1)
+    of_all = 1 / (1 + np.exp(-_scores(judged, whole).logit))
+    return mean, np.maximum(parts - 1, 0.0) * np.square(mean - of_all)
+
+
+def _inefficiency(predicted: tuple[FloatArray, FloatArray], behind: FloatArray) -> float:
+    """How much larger the variance of the predicted probabilities is than that of a plain share of as
+    many rounds."""
+    mean, variance = predicted
     plain = mean * (1 - mean) / (behind + 2)
     return float(np.clip(variance.mean() / max(float(plain.mean()), 1e-12), 0.25, 25.0))

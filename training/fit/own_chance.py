@@ -20,8 +20,8 @@ penalty, by the area under the curve out of fold on training queries of mathemat
 
 
 def fit_own_chance(inputs: FloatArray, right: FloatArray) -> FloatArray:
-    """Weights of shape (m + 1, inputs): of each arm, and last of any other. inputs, shape (n, m, inputs),
-    the first of them 1; right, shape (n, m), 0 or 1. One logistic regression for all arms."""
+    """Each arm's weights, shape (m, inputs). inputs, shape (n, m, inputs), the first of them 1; right, shape
+    (n, m), 0 or 1. One logistic regression for all arms."""
     n, m, _ = inputs.shape
     plain = inputs[:, :, 1:].reshape(n * m, -1)
     center, deviation = plain.mean(axis=0), plain.std(axis=0)
@@ -34,14 +34,14 @@ def fit_own_chance(inputs: FloatArray, right: FloatArray) -> FloatArray:
     width = plain.shape[1]
     shared = SHARED_SCALE * coefficients[:width]
     own = OWN_SCALE * coefficients[width + m :].reshape(m, width)
-    slopes = np.vstack((shared + own, shared)) / scale
-    shifts = intercept + np.append(coefficients[width : width + m], 0.0) - slopes @ center
+    slopes = (shared + own) / scale
+    shifts = intercept + coefficients[width : width + m] - slopes @ center
     return np.column_stack((shifts, slopes))
 
 
 def own_logits(inputs: FloatArray, weights: FloatArray) -> FloatArray:
     """Shape (n, m), of inputs of shape (n, m, inputs) by the weights of the m arms."""
-    found: FloatArray = np.einsum("nmk,mk->nm", inputs, weights[: inputs.shape[1]])
+    found: FloatArray = np.einsum("nmk,mk->nm", inputs, weights)
     return found
 
 
@@ -60,6 +60,6 @@ def _regress(design: FloatArray, labels: BoolArray) -> tuple[FloatArray, float]:
 
 
 def _constant(m: int, inputs: int, share: float) -> FloatArray:
-    weights = np.zeros((m + 1, inputs))
+    weights = np.zeros((m, inputs))
     weights[:, 0] = 3.0 if share > 0.5 else -3.0
     return weights

@@ -84,8 +84,8 @@ def compare_allocations(
     quality = {name: np.zeros((len(curves), len(budgets))) for name in ("uniform", *LEAST)}
     seen, promoted = np.zeros(len(curves)), []
     for part, predicted in parts:
-        curve, held_out = fit(predicted.train_logit, part.train)
-        earned = _earned(held_out, curves[part.train], group[part.train], budgets)
+        curve, held_out = fit(predicted.train_logit, predicted.train)
+        earned = _earned(held_out, curves[predicted.train], group[predicted.train], budgets)
         promoted.append(earned)
         for name, values in _qualities(curve, predicted.test_logit, curves[part.test], budgets, earned):
             quality[name][part.test] += values

@@ -27,8 +27,8 @@ from training.table import Table, tabulate
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predicted:
-    """Logits of rows that were fitted on (by models that saw no near-duplicate of them) and of others,
-    with the calibration that turns them into probabilities."""
+    """Logits of rows that were fitted on (by models that saw no near-duplicate of them; of very many rows,
+    of a part of them) and of others, with the calibration that turns them into probabilities."""
 
     table: Table
     platt: Platt
@@ -68,9 +68,10 @@ def predict_success(table: Table, train: IntArray, test: IntArray, seed: int = 0
     """Fitted on the training rows alone."""
     fitted_on = table.take(train)
     fitted = fit_linear(fitted_on, seed)
-    platt = fit_platt(fitted.out_of_fold, fitted_on, fitted.design.families)
-    unseen = fitted.logits(table.take(test)) if len(test) else np.zeros(0)
-    return Predicted(table, platt, train, test, fitted.out_of_fold, unseen)
+    known = fitted.unseen.rounds
+    platt = fit_platt(fitted.out_of_fold, fitted_on.take(known), fitted.design.families)
+    others = fitted.logits(table.take(test)) if len(test) else np.zeros(0)
+    return Predicted(table, platt, train[known], test, fitted.out_of_fold, others)
 
 
 def _card(name: str) -> ModelCard:

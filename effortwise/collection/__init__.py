@@ -1,0 +1,1 @@
+"""Collection: a running service is driven with checkable tasks, and its answers are judged."""

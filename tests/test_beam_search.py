@@ -1,0 +1,85 @@
+"""Beam search: who stays in the beam, what runs together, and when it ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from fakes import Said, Upstream
+from fakes_search import path_in, searched, steps_of, unending, writer
+
+from router.call import Call
+from router.errors import ConfigurationError
+from router.strategies.beam_search import BeamSearch
+
+
+def test_a_level_takes_one_step_and_one_value_however_wide_it_is() -> None:
+    """Width 4 and depth 3: two latencies a level and one for the forced end, not one for each call."""
+    upstream = Upstream(writer(unending))
+    _, run, seconds = searched(BeamSearch("small", 4, depth=3), upstream, verifier=None)
+    assert seconds == pytest.approx(2 * 3 + 1)
+    assert run.meter.usage.calls == 1 + 1 + 3 * 8 * 2 + 1
+
+
+def test_the_best_go_on_and_the_others_do_not() -> None:
+    """Each of them by ``branch`` steps."""
+
+    def rating(prompt: str) -> str:
+        return "9" if "step 2" in prompt or "step 5" in prompt else "4"
+
+    upstream = Upstream(writer(unending, rating))
+    searched(BeamSearch("small", 2, depth=2, branch=3), upstream)
+    gone_on = Counter(path_in(call) for call in steps_of(upstream))
+    assert gone_on == {"": 6, "step 2": 3, "step 5": 3}
+
+
+def test_a_complete_path_keeps_its_place_while_others_go_on() -> None:
+    """It is not written on; a better one that comes later takes its place."""
+
+    def step(path: str, number: int) -> str:
+        return "Answer: 7" if number == 1 else "Answer: 8" if path else f"step {number}"
+
+    def rating(prompt: str) -> str:
+        return (
+            "9"
+            if "Answer: 8" in prompt
+            else "7"
+            if "Answer: 7" in prompt
+            else "6"
+            if "step 2" in prompt
+            else "5"
+        )
+
+    upstream = Upstream(writer(step, rating))
+    answer, run, _ = searched(BeamSearch("small", 2), upstream, verifier=None)
+    assert "Answer: 7" not in {path_in(call) for call in steps_of(upstream)}
+    assert answer.candidate.text == "step 2\nAnswer: 8"
+    assert len(answer.weighed) == 3
+    assert run.steps[-1].numbers["steps"] == 2
+
+
+def test_a_beam_of_complete_paths_ends_it() -> None:
+    """Depth is a bound, not a duty."""
+    upstream = Upstream(writer(lambda path, number: f"Answer: {number}"))
+    answer, _, seconds = searched(BeamSearch("small", 2, depth=9), upstream, verifier=None)
+    assert seconds == pytest.approx(2.0)
+    assert answer.complete
+
+
+def test_values_do_not_wait_for_the_slowest_step() -> None:
+    """A step is valued as soon as it stands."""
+
+    def slowing(call: Call, number: int) -> Said:
+        slow = call.template == "step" and number == 1
+        return Said("5" if call.template == "judge" else f"Answer: {number}", latency_s=3.0 if slow else 1.0)
+
+    _, run, seconds = searched(BeamSearch("small", 2), Upstream(slowing), verifier=None)
+    assert seconds == pytest.approx(4.0)
+    judged = [record for record in run.meter.records if record.purpose == "judge"]
+    assert sorted(record.started_s for record in judged) == pytest.approx([1, 1, 1, 1, 3])
+
+
+def test_wrong_options_are_refused() -> None:
+    """At the start."""
+    with pytest.raises(ConfigurationError, match="n >= 1"):
+        BeamSearch("small", 0)
