@@ -33,12 +33,12 @@ from router.backend import Backend
 from router.budget import Budget
 from router.candidate import Answer
 from router.confidence.agreement import Agreement
-from router.configuration import SandboxSection
 from router.errors import BackendError, OutOfCompute
 from router.metering import Meter, Metered
 from router.model_card import ModelCard
 from router.query import Query, Wishes
 from router.run import Run
+from router.sections import SandboxSection
 from router.strategies import Strategy
 from router.strategies.any_time import AnyTime
 from router.strategies.beam_search import BeamSearch
@@ -149,6 +149,7 @@ def main() -> None:
     live.add_argument("--tasks", type=int, default=36)
     live.add_argument("--budgets", type=int, nargs="+", default=[2, 4, 8])
     live.add_argument("--work", type=Path, default=Path("state/strategies.jsonl"))
+    live.add_argument("--threads", type=int, help="of the model; one, where the machine does other work too")
     kinds.add_parser("recorded").add_argument("file", type=Path)
     kinds.add_parser("table").add_argument("file", type=Path)
     arguments = parser.parse_args()
@@ -157,7 +158,8 @@ def main() -> None:
         return
     if arguments.kind == "live":
         arguments.work.parent.mkdir(parents=True, exist_ok=True)
-        asyncio.run(_measure(generate(SEED, arguments.tasks), arguments.budgets, arguments.work))
+        tasks = generate(SEED, arguments.tasks)
+        asyncio.run(_measure(tasks, arguments.budgets, arguments.work, arguments.threads))
     print_table(read(arguments.work if arguments.kind == "live" else arguments.file))
 
 
@@ -168,8 +170,8 @@ def read(work: Path) -> list[Measured]:
     return [Measured(**orjson.loads(line)) for line in work.read_bytes().splitlines()]
 
 
-async def _measure(tasks: Sequence[Task], budgets: Iterable[int], work: Path) -> None:
-    backend = LlamaCpp(slots=8, context_tokens=2048)
+async def _measure(tasks: Sequence[Task], budgets: Iterable[int], work: Path, threads: int | None) -> None:
+    backend = LlamaCpp(slots=8, context_tokens=2048, threads=threads)
     done = {(each.task, each.entry, each.budget) for each in read(work)}
     todo = [
         (task, entry, budget)

@@ -12,13 +12,14 @@ from router.allocator import Allocator
 from router.arm import Arm
 from router.budget import Budget
 from router.bundle import Bundle
-from router.configuration import Configuration, MenuSection, ModelSection, PolicySection
+from router.configuration import Configuration
 from router.effort import Effort
 from router.errors import ConfigurationError
 from router.menu import Menu
 from router.model_card import ModelCard
 from router.policies import POLICIES, Policy
 from router.price import Price
+from router.sections import MenuSection, ModelSection, PolicySection
 from router.strategies import STRATEGIES, Strategy
 from router.strategies.cascade import Stage
 from router.tariff import Tariff, to_nano

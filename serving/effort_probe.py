@@ -11,12 +11,13 @@ from typing import Any, Literal, TypeAlias
 
 from router.allocator import Allocator
 from router.call import Completion
-from router.configuration import Configuration, ModelSection
+from router.configuration import Configuration
 from router.effort import shows_thinking, thinking_tokens
 from router.errors import BackendRefused, EffortwiseError
 from router.ledger import Allowance
 from router.model_card import ModelCard
 from router.query import Message, Query
+from router.sections import ModelSection
 from serving.effort_watch import EffortWatch
 from serving.execution import Execution
 

@@ -31,6 +31,7 @@ from router.strategies.beam_search import BeamSearch
 from router.strategies.best_of_n import BestOfN
 from router.strategies.direct import Direct
 from router.tools.calculator import Calculator
+from router.trace import Trace
 from router.usage import NOTHING, Usage
 
 EXAMPLES = examples()
@@ -234,3 +235,71 @@ async def test_the_reply_and_the_trace_say_what_was_billed(tmp_path: Path) -> No
 def tokens_of(usage: Mapping[str, int]) -> tuple[int, int]:
     """Those of a usage on the wire."""
     return usage["prompt_tokens"], usage["completion_tokens"]
+
+
+async def test_a_caller_who_hangs_up_is_on_record_for_what_was_begun(tmp_path: Path) -> None:
+    """Of every strategy, while calls hang: what came whole is counted to the token; a call that was cut off,
+    of which the upstream told nothing, is estimated, says so, and covers what it may bill."""
+    async with behind(tmp_path) as (live, upstream):
+        arms = {arm.strategy.name: arm for arm in live.service.allocator.menu}
+        for count, arm in enumerate(arms.values(), 1):
+            calls = sum(arm.strategy.demand().values())
+            provider = Provider(hangs_from=min(2, calls - 1))
+            upstream.play(provider)
+            await hang_up(live, provider, arm.id)
+            trace = (await live.traces(count))[-1]
+            assert trace.arm == arm.id
+            assert_covers(trace, provider)
+
+
+async def hang_up(live: Live, provider: Provider, arm_id: str) -> None:
+    """Ask, and leave as soon as a call hangs; an answer may come before."""
+    asking = asyncio.ensure_future(live.client().chat.completions.create(**asked_of(arm_id)))
+    hanging = asyncio.ensure_future(provider.hung.wait())
+    await asyncio.wait([asking, hanging], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.sleep(0.02)  # what runs beside it gets to the upstream
+    asking.cancel()
+    hanging.cancel()
+    await asyncio.gather(asking, hanging, return_exceptions=True)
+
+
+def assert_covers(trace: Trace, provider: Provider) -> None:
+    whole = [call.usage for call in trace.calls if not call.estimated]
+    cut = [call for call in trace.calls if call.estimated]
+    assert tokens(sum(whole, NOTHING)) == tokens(provider.delivered), trace.arm
+    assert {call.status for call in cut} == {"cancelled"} or not provider.begun.calls, trace.arm
+    assert len(cut) >= provider.begun.calls, trace.arm
+    estimate = sum((call.usage for call in cut), NOTHING)
+    assert estimate.prompt_tokens >= provider.begun.prompt_tokens, trace.arm
+    assert estimate.completion_tokens >= provider.begun.completion_tokens, trace.arm
+
+
+@pytest.mark.parametrize("arm_id", ["small/direct", "small/chain_of_thought", "small/effort@4"])
+async def test_an_upstream_that_tells_its_totals_is_paid_these(tmp_path: Path, arm_id: str) -> None:
+    """Where running totals come with the tokens, a caller who leaves in the middle of a stream pays for what
+    was streamed and no token more; nothing is estimated."""
+
+    async def seven_words(visit: Visit) -> web.StreamResponse:
+        await up.stream([told(total) for total in range(1, 8)])(visit)
+        return await up.hang(visit)
+
+    async with behind(tmp_path) as (live, upstream):
+        upstream.play(seven_words)
+        stream = await live.client().chat.completions.create(**asked_of(arm_id), stream=True)
+        heard = 0
+        async for piece in stream:
+            heard += len((piece.choices[0].delta.content or "").split())
+            if heard == 7:
+                break
+        await stream.close()
+        [trace] = await live.traces(1)
+    [call] = trace.calls
+    assert (call.status, call.estimated) == ("cancelled", False)
+    assert tokens(trace.usage) == tokens(call.usage) == (12, 7)
+
+
+def told(total: int) -> bytes:
+    """The event with one more word, and the running totals."""
+    choice = {"index": 0, "delta": {"content": "word "}, "finish_reason": None}
+    usage = {"prompt_tokens": 12, "completion_tokens": total}
+    return up.event({"object": "chat.completion.chunk", "choices": [choice], "usage": usage})

@@ -14,16 +14,7 @@ from typing import Any
 import pytest
 
 from router.bundle import cold_bundle
-from router.configuration import (
-    BackendSection,
-    Configuration,
-    MenuSection,
-    PolicySection,
-    ToolSection,
-    _section_at,
-    load_configuration,
-    parse_configuration,
-)
+from router.configuration import Configuration, _section_at, load_configuration, parse_configuration
 from router.configured import (
     configured_allocator,
     configured_menu,
@@ -35,6 +26,7 @@ from router.errors import ConfigurationError
 from router.model_card import ModelCard
 from router.policies import POLICIES
 from router.query import Query
+from router.sections import BackendSection, MenuSection, PolicySection, ToolSection
 from router.strategies import STRATEGIES
 from router.tariff import Tariff
 from serving.backends import BACKENDS

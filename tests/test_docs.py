@@ -34,7 +34,7 @@ from serving.problems import problem_of
 from serving.request_checks import WISHES
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 GUIDES = [ROOT / "CONTRIBUTING.md", *PAGES]
 DOCUMENTS = [path for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", *GUIDES) if path.exists()]
 RUN = "<!-- run -->"
@@ -248,7 +248,17 @@ def test_no_file_tells_of_the_machine_it_was_written_on() -> None:
 
 
 RECIPES = [block for block in blocks([ROOT / "CONTRIBUTING.md"], "python") if block.target]
-NAMES = ("tie_break", "cheapest", "urgency", "contains", "cautious", "head_count", "counted", "plan_first", "translation")
+NAMES = (
+    "tie_break",
+    "cheapest",
+    "urgency",
+    "contains",
+    "cautious",
+    "head_count",
+    "counted",
+    "plan_first",
+    "translation",
+)
 SUITES = (
     "strategies",
     "policies",

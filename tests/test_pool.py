@@ -8,9 +8,9 @@ import re
 import pytest
 
 from effortwise.pool import (
-    TEMPLATES,
     MAX_CALLS_IN_FLIGHT,
     SCHEMA,
+    TEMPLATES,
     draws,
     load_pool,
     question_key,

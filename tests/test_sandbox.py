@@ -17,9 +17,10 @@ import pytest
 import uvloop
 from sandboxes import MODES, real_sandbox
 
-from router.configuration import SandboxSection, parse_configuration
+from router.configuration import parse_configuration
 from router.errors import ConfigurationError, SandboxError
 from router.sandbox import DEFAULT_LIMITS, Limits, Program, Ran, Sandbox, Scripted
+from router.sections import SandboxSection
 from serving.sandbox import bubblewrap as bubblewrap_module
 from serving.sandbox import configured_sandbox
 from serving.sandbox.bubblewrap import Bubblewrap

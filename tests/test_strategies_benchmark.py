@@ -1,4 +1,4 @@
-"""The benchmark of the strategies: each runs within its budget, and the bar is as dear as what it measures."""
+"""The benchmark of the strategies: each runs within its budget; the bar is as dear as what it measures."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandboxes import best_sandbox
 
-from router.configuration import ToolSection
 from router.errors import ConfigurationError, SandboxError
 from router.sandbox import Ran, Scripted
+from router.sections import ToolSection
 from router.tools import MAX_RESULT_CHARACTERS, TOOLS, Tool, failed, shortened
 from router.tools.calculator import Calculator
 from router.tools.python import Python

@@ -77,6 +77,7 @@ async def _run(console: Console, journal: Journal, tasks: Sequence[Checkable], t
     with Progress(*columns, console=console) as progress:
         before = sum(task.id in journal.done for task in tasks)
         bar = progress.add_task("collect", total=len(tasks), completed=before)
+
         def waiting(why: str) -> None:
             progress.console.print(why, markup=False)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from router.configuration import SandboxSection
 from router.errors import ConfigurationError
 from router.sandbox import Limits, Sandbox
+from router.sections import SandboxSection
 from serving.sandbox.bubblewrap import Bubblewrap, obstacle
 from serving.sandbox.interpreter import Interpreter
 from serving.sandbox.unconfined import Unconfined

@@ -8,10 +8,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from router.configuration import ToolSection
 from router.errors import ConfigurationError
 from router.registry import Registry
 from router.sandbox import Sandbox
+from router.sections import ToolSection
 from router.tools import TOOLS, Tool
 
 REMOTE_TOOLS: Registry[Tool] = Registry("tool", "serving.tools")
