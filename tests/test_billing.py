@@ -274,6 +274,23 @@ def assert_covers(trace: Trace, provider: Provider) -> None:
     assert estimate.completion_tokens >= provider.begun.completion_tokens, trace.arm
 
 
+async def test_a_reply_at_the_deadline_says_what_the_trace_says(tmp_path: Path) -> None:
+    """Where the best so far comes back at the deadline, the caller is told of the calls that were cut off as
+    well, by the same figures as stand on the trace."""
+    async with behind(tmp_path) as (live, upstream):
+        for count, strategy in enumerate(("self_consistency", "mixture_of_models", "beam_search"), 1):
+            arm = next(arm for arm in live.service.allocator.menu if arm.strategy.name == strategy)
+            provider = Provider(hangs_from=1)
+            upstream.play(provider)
+            asked = asked_of(arm.id)
+            asked["extra_body"]["effortwise"]["deadline_s"] = 0.3
+            answer = await live.client().chat.completions.create(**asked)
+            assert answer.model_extra["effortwise"]["status"] == "partial"
+            trace = (await live.traces(count))[-1]
+            assert tokens(trace.usage) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
+            assert_covers(trace, provider)
+
+
 @pytest.mark.parametrize("arm_id", ["small/direct", "small/chain_of_thought", "small/effort@4"])
 async def test_an_upstream_that_tells_its_totals_is_paid_these(tmp_path: Path, arm_id: str) -> None:
     """Where running totals come with the tokens, a caller who leaves in the middle of a stream pays for what

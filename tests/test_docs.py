@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -29,9 +30,13 @@ from effortwise.commands.catalogue import KINDS
 from router.configuration import Configuration, load_configuration, parse_configuration
 from router.configured import configured_menu, configured_policies
 from router.effort import EFFORTS, STYLES
+from router.registry import Registry
+from router.stopping import RULES
 from router.templates import TEMPLATES
+from router.tools import TOOLS
 from serving.problems import problem_of
 from serving.request_checks import WISHES
+from serving.tools import REMOTE_TOOLS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -77,10 +82,13 @@ def blocks(documents: list[Path], *languages: str) -> list[Block]:
 
 
 def named(kind: str, page: str) -> list[tuple[str, str]]:
-    """The registered names of a kind that this distribution ships, each with the page that tells of it."""
-    return [
-        (name, page) for name in KINDS[kind] if KINDS[kind][name].__module__.startswith(("router", "serving"))
-    ]
+    """The names of a kind in ``effortwise list``, each with the page that tells of it."""
+    return shipped(KINDS[kind], page)
+
+
+def shipped(registry: Registry[Any], page: str) -> list[tuple[str, str]]:
+    """Those that this distribution ships."""
+    return [(name, page) for name in registry if registry[name].__module__.startswith(("router", "serving"))]
 
 
 SHIPPED = [
@@ -94,6 +102,9 @@ SHIPPED = [
     *named("confidence", "training.md"),
     *named("backends", "operations.md"),
     *named("stores", "operations.md"),
+    *shipped(TOOLS, "sandbox.md"),
+    *shipped(REMOTE_TOOLS, "sandbox.md"),
+    *shipped(RULES, "strategies.md"),
 ]
 
 
@@ -102,6 +113,14 @@ def test_every_registered_name_has_its_line(name: str, page: str) -> None:
     """A section's title or a table's row begins with the name."""
     text = (ROOT / "docs" / page).read_text()
     assert re.search(rf"^(?:##+ |\| ){re.escape(f'`{name}`')}", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "name", [name for kind in ("strategies", "verifiers") for name, _ in named(kind, "any")]
+)
+def test_every_strategy_and_verifier_has_its_section(name: str) -> None:
+    """Beside the line, a title on some page names it: there stand its options, its use and its cost."""
+    assert any(re.search(rf"^##+ .*`{name}`", path.read_text(), re.MULTILINE) for path in PAGES)
 
 
 def test_every_endpoint_wish_and_error_code_is_in_the_api() -> None:

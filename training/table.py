@@ -120,13 +120,17 @@ def _key(query: Query) -> str:
 
 
 def features_of(queries: Sequence[Query], extractor: Extractor) -> Features:
-    """Of each query, in their order."""
-    rows = [extractor(query) for query in queries]
-    ends = np.cumsum([0, *(len(row.indices) for row in rows)])
-    values = np.concatenate([row.values for row in rows])
-    indices = np.concatenate([row.indices for row in rows])
-    hashed = sparse.csr_matrix((values, indices, ends), shape=(len(rows), extractor.buckets))
-    return Features(np.stack([row.dense for row in rows]), hashed)
+    """Of each query, in their order; the hashed ones in single precision, since they are most of what a
+    large table holds."""
+    dense, indices, values = [], [], []
+    for query in queries:
+        row = extractor(query)
+        dense.append(row.dense)
+        indices.append(row.indices.astype(np.int32))
+        values.append(row.values.astype(np.float32))
+    ends = np.cumsum([0, *map(len, indices)])
+    parts = np.concatenate(values), np.concatenate(indices), ends
+    return Features(np.stack(dense), sparse.csr_matrix(parts, shape=(len(dense), extractor.buckets)))
 
 
 def _weights(rounds: Sequence[Round], clip: float | None) -> FloatArray:
