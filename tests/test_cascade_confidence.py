@@ -59,8 +59,8 @@ def settled(grid: Grid) -> Grid:
 
 @pytest.fixture(scope="module")
 def grid() -> Grid:
-    """Three arms that answered 360 questions."""
-    return settled(answered_grid(360))
+    """Three arms that answered 500 questions."""
+    return settled(answered_grid(500))
 
 
 def configured(folder: Path) -> Path:
