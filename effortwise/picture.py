@@ -32,6 +32,7 @@ def picture(path: Path, title: str, cost: str, quality: str) -> Iterator[Any]:
         plt.close(figure)
 
 
-def name_point(axes: Any, name: str, at: tuple[float, float], color: str) -> None:
-    """Write a name beside a point."""
-    axes.annotate(name, at, xytext=(6, 6), textcoords="offset points", fontsize=8, color=color)
+def name_point(axes: Any, name: str, at: tuple[float, float], color: str, *, before: bool = False) -> None:
+    """Write a name beside a point; ``before`` it, where there is no room behind."""
+    offset, side = ((-6, 6), "right") if before else ((6, 6), "left")
+    axes.annotate(name, at, xytext=offset, textcoords="offset points", fontsize=8, color=color, ha=side)

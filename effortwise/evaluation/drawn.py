@@ -11,6 +11,7 @@ from effortwise.picture import name_point, picture
 Points: TypeAlias = Sequence[Mapping[str, float]]
 
 _ROUTER, _ARM = "#c2410c", "#475569"
+_OTHER_ROUTERS = ("#15803d", "#7e22ce", "#be185d", "#a16207")
 _CURVES = {
     "oracle": ("oracle (hindsight)", "#a8a29e", ":"),
     "random_mix": ("random mix", "#475569", "--"),
@@ -25,14 +26,15 @@ def draw_evaluation(report: Mapping[str, Any], path: Path) -> None:
     with picture(path, title, "cost, USD per 1,000 queries", "quality") as axes:
         for name, (label, color, style) in _CURVES.items():
             _line(axes, report["baselines"][name]["frontier"], label, color, style)
-        for name, found in report["routers"].items():
-            _line(axes, found["frontier"], name, None, "-")
+        for (name, found), color in zip(report["routers"].items(), _OTHER_ROUTERS, strict=False):
+            _line(axes, found["frontier"], name, color, "-")
         _band(axes, report["router"]["frontier"])
+        right = 1150 * max(arm["cost_usd"] for arm in report["arms"])
         for arm in report["arms"]:
             at = 1000 * arm["cost_usd"], arm["quality"]
             axes.plot(*at, "o", color=_ARM)
-            name_point(axes, arm["arm"], at, _ARM)
-        axes.set_xlim(0, 1150 * max(arm["cost_usd"] for arm in report["arms"]))
+            name_point(axes, arm["arm"], at, _ARM, before=at[0] > right / 2)
+        axes.set_xlim(0, right)
         axes.legend(loc="lower right", fontsize=8)
 
 
