@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow.parquet as parquet
 
-from benchmarks.same_tokens import Measured, print_table
+from benchmarks.same_tokens import ONE_CALL, Measured, print_table
 from router.arm import Arm
 from router.call import Completion
 from router.confidence.agreement import Agreement
@@ -48,7 +48,7 @@ class Kind:
 def kinds() -> list[Kind]:
     """What votes and best-of-n can do within each budget of draws."""
     m = CARD.name
-    found = [Kind("direct", Direct(m), 1)]
+    found = [Kind(ONE_CALL, Direct(m), 1, plain=True)]
     for n in BUDGETS:
         found += [
             Kind("vote", SelfConsistency(m, n, "direct", stop_at=1.0), n, plain=True),
@@ -61,19 +61,21 @@ def kinds() -> list[Kind]:
 
 
 def replayed_table(path: Path) -> None:
-    """A table for each data set and model of a file with at least 16 answered samples per question."""
-    for (dataset, model), series in _series(path).items():
-        print(f"\n### {dataset}, {model}\n")
+    """A table for each data set, model and prompt of a file that has 16 answered samples per question."""
+    for names, series in _series(path).items():
+        print(f"\n### {', '.join(names)}\n")
         print_table(list(_measured(series)))
 
 
-def _series(path: Path) -> dict[tuple[str, str], dict[str, list[Row]]]:
-    """Data set and model -> question -> its samples."""
-    columns = ["dataset", "model", "query_id", "answer", "score", "completion_tokens"]
-    found: dict[tuple[str, str], dict[str, list[Row]]] = {}
+def _series(path: Path) -> dict[tuple[str, ...], dict[str, list[Row]]]:
+    """Data set, model and prompt -> question -> its samples."""
+    names = ["dataset", "model", "strategy"]
+    columns = [*names, "query_id", "answer", "score", "completion_tokens"]
+    found: dict[tuple[str, ...], dict[str, list[Row]]] = {}
     for row in parquet.read_table(path, columns=columns).to_pylist():
         if row["score"] is not None:
-            found.setdefault((row["dataset"], row["model"]), {}).setdefault(row["query_id"], []).append(row)
+            series = found.setdefault(tuple(row[name] for name in names), {})
+            series.setdefault(row["query_id"], []).append(row)
     return {key: series for key, series in found.items() if _replayable(series)}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from router.estimate import FloatArray
 
 RESAMPLES = 4000
+ONE_CALL = "direct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,13 @@ def print_table(measured: Sequence[Measured]) -> None:
         gain = "(the bar)" if row.plain else _gain(row, [each for each in rows if each.plain])
         print(
             f"| {row.entry} | {row.budget} | {row.reward.mean():.3f} ({low:.3f} to {high:.3f}) | "
-            f"{row.tokens.mean():.0f} | {row.calls.mean():.1f} | {np.median(row.wall_s):.2f} | {gain} |"
+            f"{row.tokens.mean():.0f} | {row.calls.mean():.1f} | {_seconds(row.wall_s)} | {gain} |"
         )
+
+
+def _seconds(wall_s: FloatArray) -> str:
+    """The median; nothing where none was measured."""
+    return f"{np.median(wall_s):.2f}" if wall_s.any() else "-"
 
 
 def rows_of(measured: Sequence[Measured]) -> list[Row]:
@@ -88,16 +94,14 @@ def _gain(row: Row, plain: Sequence[Row]) -> str:
 
 def bar(row: Row, plain: Sequence[Row]) -> FloatArray:
     """What plain sampling of as many tokens earns of each task, shape (tasks,): the better of its
-    templates, between its two neighbouring budgets by their mean tokens; its largest where that is less."""
-    among = [each for each in plain if each.checked == row.checked]
-    curves = [
-        _at(row.tokens.mean(), [each for each in among if each.entry == name]) for name in _names(among)
-    ]
-    return max(curves, key=lambda curve: curve.mean())
-
-
-def _names(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row.entry for row in rows))
+    templates, between its two neighbouring budgets by their mean tokens; its largest where that is less.
+    A single plain call is where each begins."""
+    first = [each for each in plain if each.entry == ONE_CALL][:1]
+    curves: dict[str, list[Row]] = {}
+    for each in plain:
+        if each.checked == row.checked and each.entry != ONE_CALL:
+            curves.setdefault(each.entry, list(first)).append(each)
+    return max((_at(row.tokens.mean(), curve) for curve in curves.values()), key=lambda earned: earned.mean())
 
 
 def _at(tokens: float, curve: Sequence[Row]) -> FloatArray:

@@ -15,7 +15,7 @@ import argparse
 import asyncio
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ import orjson
 from rich.progress import Progress
 
 from benchmarks.replayed import replayed_table
-from benchmarks.same_tokens import Measured, print_table
+from benchmarks.same_tokens import ONE_CALL, Measured, print_table
 from effortwise.pool import MODEL, NOTIONAL_TARIFF
 from effortwise.task import Task
 from effortwise.workload import generate, judge
@@ -70,12 +70,14 @@ TASKS_AT_ONCE = 4
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A strategy at any budget. checked: runs with the task's own check as its verifier, as a client can who
-    knows how a right answer looks (unit tests, a schema)."""
+    knows how a right answer looks (unit tests, a schema). once: makes one call at every budget, and is run
+    at the smallest only."""
 
     name: str
     of_budget: Callable[[int], Strategy]
     checked: bool = False
     plain: bool = False
+    once: bool = False
 
 
 def stages(*strategies: Strategy) -> tuple[Stage, ...]:
@@ -88,9 +90,11 @@ def entries() -> list[Entry]:
     m = MODEL
     direct, thought = Direct(m), ChainOfThought(m)
     return [
-        Entry("direct", lambda b: direct),
-        Entry("chain_of_thought", lambda b: thought),
-        Entry("chain_of_thought, plan first", lambda b: ChainOfThought(m, prompt="plan_then_solve")),
+        Entry(ONE_CALL, lambda b: direct, plain=True, once=True),
+        Entry("chain_of_thought", lambda b: thought, once=True),
+        Entry(
+            "chain_of_thought, plan first", lambda b: ChainOfThought(m, prompt="plan_then_solve"), once=True
+        ),
         Entry("vote (direct)", lambda b: SelfConsistency(m, b, "direct", stop_at=1.0), plain=True),
         Entry("vote (step by step)", lambda b: SelfConsistency(m, b, stop_at=1.0), plain=True),
         Entry("self_consistency, Adaptive-Consistency", lambda b: SelfConsistency(m, b, "direct")),
@@ -170,14 +174,14 @@ def read(work: Path) -> list[Measured]:
     return [Measured(**orjson.loads(line)) for line in work.read_bytes().splitlines()]
 
 
-async def _measure(tasks: Sequence[Task], budgets: Iterable[int], work: Path, threads: int | None) -> None:
+async def _measure(tasks: Sequence[Task], budgets: Sequence[int], work: Path, threads: int | None) -> None:
     backend = LlamaCpp(slots=8, context_tokens=2048, threads=threads)
     done = {(each.task, each.entry, each.budget) for each in read(work)}
     todo = [
         (task, entry, budget)
         for task in tasks
         for entry in entries()
-        for budget in budgets
+        for budget in (budgets[:1] if entry.once else budgets)
         if (task.id, entry.name, budget) not in done
     ]
     with Progress() as bar, work.open("ab") as file:

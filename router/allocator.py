@@ -25,7 +25,7 @@ from router.bundle import Bundle
 from router.draw import draw
 from router.errors import InvalidQuery, UnknownModel
 from router.estimate import Estimate, FloatArray
-from router.feasibility import Feasibility, Feasible, lack
+from router.feasibility import Feasibility, Feasible, judges_of, lack
 from router.menu import Menu
 from router.model_card import ModelCard
 from router.plan import Plan, Versions
@@ -36,7 +36,6 @@ from router.price import Price
 from router.prospect import Prospect, Prospects
 from router.query import Query
 from router.strategies.direct import Direct
-from router.verifiers import asked_models
 
 AUTO = "auto"
 
@@ -75,7 +74,7 @@ class Allocator:
     _known_versions: dict[tuple[str, str], Versions] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._feasibility = Feasibility(self.menu)
+        self._feasibility = Feasibility(self.menu, self.cards)
         models = {name: _direct(card) for name, card in self.cards.items()}
         self._targets = models | {arm.id: arm for arm in self.menu}
 
@@ -226,15 +225,7 @@ def plan_budget(query: Query, arm: Arm, cards: Mapping[str, ModelCard] = Mapping
     """The tightest of the arm's budget, the caller's wishes and the worst case of the arm and of the
     request's verifier; its cost is what the ledger reserves. cards: by model, for a verifier that asks
     some; ``InvalidQuery`` where it asks another."""
-    asked = asked_models(query.wishes.verifier)
-    if unknown := [model for model in asked if model not in cards]:
-        raise InvalidQuery(
-            f"The verifier asks {unknown[0]!r}. Known: {', '.join(cards)}.", "effortwise.verifier"
-        )
-    judges = {cards[model]: calls for model, calls in asked.items()}
-    worst = (
-        arm.worst_case(query, tuple(judges)) + arm.judging(query, judges) if judges else arm.worst_case(query)
-    )
+    worst = arm.reserved(query, judges_of(query, cards))
     return arm.budget.tightest(query.wishes.budget).tightest(Budget(cost_nano=worst.cost_nano))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from router.domains import domain_of
 from router.notation import one_notation
 from router.query import Query
+from router.said_number import NUMBER, said_number
 
 MAX_ANSWER_CHARACTERS = 300
 """A longer text is reasoning or an essay, not a final answer that could be compared."""
@@ -24,7 +25,6 @@ MAX_QUESTION_CHARACTERS = 2_000
 MAX_READ_CHARACTERS = 20_000
 """Of a longer reply only the end is read, where an answer stands."""
 
-NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+|/\d+)?|(?<![\w.])[-+]?\.\d+")
 _ANSWER_LINE = re.compile(r"\banswer\b[ \t*_]*(?::|=|\bis\b:?)[ \t*_]*(\S[^\n]*)", re.IGNORECASE)
 _MARKED_ANSWER = re.compile(r"^#{4,}[ \t]*(\S[^\n]*)", re.MULTILINE)
 _ANSWER_FIELD = re.compile(
@@ -60,7 +60,7 @@ _ALTERNATIVES = re.compile(
 )
 _ASKS_WHAT = re.compile(r"\b(?:what|which|who|where|when)\b[^?\n]*\?", re.IGNORECASE)
 _STATEMENT = re.compile(r"[^.!?\n]*?\b(?:is|are|was|were)\s+([^.!?\n]{1,60}?)[.!]*")
-_UNITS = re.compile(r"\\(?:text|mathrm|textbf)\{[^}]*\}|\\[,; %$]|\$")
+_UNITS = re.compile(r"\\(?:text|mathrm|textbf)\{(?! *(?:or|and)\b)[^}]*\}|\\[,; %$]|\$")
 _WHITESPACE = re.compile(r"\s+")
 _PARENTHESISED = re.compile(r"\((\w+)\)")
 _BEFORE = " *_`$\"'“”‘’,;:"
@@ -195,7 +195,7 @@ def _from_prose(question: str, text: str) -> str | None:
         return choice
     if word := _alternative(question, text):
         return word
-    return last_number(text) if wants_number(question) else _reply_itself(question, text)
+    return _said(text) if wants_number(question) else _reply_itself(question, text)
 
 
 def lists_choices(question: str) -> bool:
@@ -236,10 +236,9 @@ def _position(word: str, text: str) -> int:
     return match.start() if match else -1
 
 
-def last_number(text: str) -> str | None:
-    """The last number in a text, as written."""
-    numbers: list[str] = NUMBER.findall(text)
-    return numbers[-1] if numbers else None
+def _said(text: str) -> str | None:
+    number = said_number(text)
+    return _short(number) if number is not None else None
 
 
 def _reply_itself(question: str, text: str) -> str | None:
@@ -248,7 +247,7 @@ def _reply_itself(question: str, text: str) -> str | None:
         return None
     if len(lines) == 1 and _ASKS_WHAT.search(question) and (statement := _STATEMENT.fullmatch(lines[0])):
         return _short(statement[1])
-    number = last_number(lines[-1]) if " " in lines[-1] and _reckons(question) else None
+    number = _said(lines[-1]) if " " in lines[-1] and _reckons(question) else None
     return number or _short(lines[-1])
 
 

@@ -47,9 +47,28 @@ class Arm:
         return self.strategy.traits.more_cannot_hurt
 
     @property
+    def thinking_tokens(self) -> int:
+        """What a native level of effort may think at most in one call, of those that the strategy asks for;
+        0 where none tells."""
+        efforts = {card.name: card.effort for card in self.models}
+        told = [
+            effort.tokens.get(level, 0)
+            for model, level in self.strategy.traits.levels
+            if (effort := efforts[model]) is not None
+        ]
+        return max(told, default=0)
+
+    @property
     def description(self) -> str:
         """All that the id stands for, as text."""
         return f"{self.id} = {self.strategy!r} within {self.budget}"
+
+    def reserved(self, query: Query, judges: Mapping[ModelCard, int]) -> Usage:
+        """The most that a plan may spend: the strategy's worst case and its verifier's. judges: calls per
+        verdict of each model that the request's verifier asks."""
+        if not judges:
+            return self.worst_case(query)
+        return self.worst_case(query, tuple(judges)) + self.judging(query, judges)
 
     def worst_case(self, query: Query, judges: Sequence[ModelCard] = ()) -> Usage:
         """The most that answering the query may spend: every call of the strategy's demand with the

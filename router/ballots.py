@@ -32,9 +32,10 @@ class Ballots:
 
     @property
     def answers(self) -> list[str | None]:
-        """The final answers for a stopping rule, ``None`` for a candidate that has no vote."""
+        """The final answers for a stopping rule, in their normal form; ``None`` for a candidate that has no
+        vote."""
         pairs = zip(self.candidates, self._may_vote, strict=True)
-        return [each.extracted if valid else None for each, valid in pairs]
+        return [each.compared if valid else None for each, valid in pairs]
 
     @property
     def invalid(self) -> int:

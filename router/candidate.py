@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
+from router.answers import normalise
 from router.call import Completion
 from router.usage import NOTHING, Usage
 
 Ruling: TypeAlias = Literal["pass", "fail", "unknown"]
+
+PASSES_AT = 0.5
+"""From which number of a rating or reward model on an answer passes, where nobody says otherwise."""
+
+_normal = lru_cache(maxsize=4096)(normalise)  # a vote reads each answer again at every draw
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One possible answer.
 
-    extracted: the final answer without its reasoning, normalised for comparison; ``None`` where
-    nothing could be extracted. template: the prompt template that it came from.
+    extracted: the final answer without its reasoning, as it is written; ``None`` where nothing could be
+    extracted. template: the prompt template that it came from.
     """
 
     completion: Completion
@@ -30,10 +37,17 @@ class Candidate:
         return self.completion.text
 
     @property
+    def compared(self) -> str | None:
+        """The final answer in its normal form: two candidates say the same where these are equal, and
+        everything that counts or compares answers goes by it."""
+        return None if self.extracted is None else _normal(self.extracted)
+
+    @property
     def mean_logprob(self) -> float | None:
-        """Mean natural log-probability of the reply's tokens; ``None`` where the backend told none."""
+        """Mean natural log-probability of the reply's tokens, of those that it is told of; ``None`` where
+        the backend told none."""
         tokens = (self.completion.logprobs or {}).get("content") or ()
-        told = [token["logprob"] for token in tokens]
+        told = [float(token["logprob"]) for token in tokens if token.get("logprob") is not None]
         return sum(told) / len(told) if told else None
 
 
@@ -68,6 +82,17 @@ class Verdict:
     def of(cls, passed: bool, source: str, *, sound: bool, reason: str = "") -> Verdict:
         """The verdict of a check that either holds or not."""
         return cls("pass" if passed else "fail", float(passed), source, sound, reason)
+
+    @classmethod
+    def rewarded(cls, number: float, source: str, pass_at: float = PASSES_AT) -> Verdict:
+        """The verdict of a rating on any scale: a pass from ``pass_at`` on, the reward cut to [0, 1]."""
+        return cls("pass" if number >= pass_at else "fail", min(max(number, 0.0), 1.0), source)
+
+    @property
+    def settles(self) -> bool:
+        """Whether it ends a search: a pass that means that the answer is right, or above which nothing
+        could rank."""
+        return self.ruling == "pass" and (self.sound or self.reward >= 1)
 
     @classmethod
     def unknown(cls, source: str, reason: str) -> Verdict:

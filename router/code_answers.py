@@ -7,12 +7,13 @@ import re
 import warnings
 from collections.abc import Sequence
 
+from router.thinking import without_thinking
+
 MAX_CODE_CHARACTERS = 100_000
 _FENCED = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
 )
 _PYTHON = frozenset({"", "python", "python3", "py"})
-_THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
 def extract_code(text: str, defines: str | None = None) -> str | None:
@@ -23,13 +24,23 @@ def extract_code(text: str, defines: str | None = None) -> str | None:
     >>> extract_code("Here it is:\\n```python\\nprint(5)\\n```\\nIt prints 5.")
     'print(5)\\n'
     """
-    text = _THOUGHT.sub("", text)
+    text = without_thinking(text)
     if len(text) > MAX_CODE_CHARACTERS:
         return None
-    blocks = [block for _, language, block in _FENCED.findall(text) if language.lower() in _PYTHON]
+    blocks = [block for language, block in fenced_blocks(text) if language.lower() in _PYTHON]
     if blocks:
         return _last(blocks, defines)
     return text if text.strip() and is_python(text) else None
+
+
+def fenced_blocks(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a text, each as its language (empty where it tells none) and its lines. One that
+    was cut off counts to its end.
+
+    >>> fenced_blocks("```python\\nprint(5)\\n```")
+    [('python', 'print(5)\\n')]
+    """
+    return [(language, block) for _, language, block in _FENCED.findall(text)]
 
 
 def _last(blocks: Sequence[str], defines: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields
 from typing import Any, get_type_hints
 
@@ -23,6 +23,7 @@ from router.sections import MenuSection, ModelSection, PolicySection
 from router.strategies import STRATEGIES, Strategy
 from router.strategies.cascade import Stage
 from router.tariff import Tariff, to_nano
+from router.tools import DEFAULT_TOOLS
 
 
 def model_cards(configuration: Configuration) -> dict[str, ModelCard]:
@@ -64,9 +65,11 @@ def configured_menu(configuration: Configuration) -> Menu:
     """The menu: every ``[[menu]]`` entry's strategy times its models times its ladder. Entries with
     ``stages`` refer to arms of the entries before them."""
     cards = model_cards(configuration)
+    tools = set(configuration.tools or DEFAULT_TOOLS)
     arms: dict[str, Arm] = {}
     for entry in configuration.menu:
         for strategy in _strategies(entry, arms):
+            _check_tools(f"[[menu]] {entry.strategy}", strategy, tools)
             arm = _arm(strategy, entry, cards)
             if arm.id in arms:
                 raise ConfigurationError(f"[[menu]]: the arm {arm.id!r} stands twice.")
@@ -106,12 +109,22 @@ def _check_thinking(where: str, strategy: Strategy, cards: Mapping[str, ModelCar
                 f"{where}: {card.name!r} must go on with a partial reply. Where its server can, say "
                 f"continues = true under [models.{card.name}]."
             )
-        levels = () if card.effort is None else card.effort.levels
-        if traits.level is not None and traits.level not in levels:
+    for name, level in sorted(traits.levels):
+        effort = cards[name].effort
+        levels = () if effort is None else effort.levels
+        if level not in levels:
             raise ConfigurationError(
-                f"{where}: {card.name!r} takes no effort {traits.level!r}. "
-                f"Known: {', '.join(levels) or 'none'} ([models.{card.name}.effort])."
+                f"{where}: {name!r} takes no effort {level!r}. "
+                f"Known: {', '.join(levels) or 'none'} ([models.{name}.effort])."
             )
+
+
+def _check_tools(where: str, strategy: Strategy, tools: Set[str]) -> None:
+    """A misspelt tool would be missed by nobody but the model."""
+    if unknown := sorted(strategy.traits.server_tools - tools):
+        raise ConfigurationError(
+            f"{where}: there is no tool {unknown[0]!r}. Known: {', '.join(sorted(tools))} ([tools.<name>])."
+        )
 
 
 def _strategies(entry: MenuSection, arms: Mapping[str, Arm]) -> Iterator[Strategy]:

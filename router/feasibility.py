@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.arm import Arm, worst_call
-from router.errors import InfeasibleQuery
+from router.errors import InfeasibleQuery, InvalidQuery
 from router.estimate import Estimate, FloatArray
 from router.menu import Menu
+from router.model_card import ModelCard
 from router.query import Query
 from router.tariff import to_usd
+from router.verifiers import asked_models
 
 Mask: TypeAlias = NDArray[np.bool_]
 
+NO_ROOM = "max_completion_tokens leaves no room for an answer behind its thinking"
 BYTES_PER_TOKEN_AT_MOST = 8
 """A prompt of more than this many bytes per token of context is certainly too long."""
 
@@ -50,14 +53,16 @@ class Feasibility:
 
     Hard checks (capabilities, the context, money that certainly does not suffice) leave arms out
     whatever remains. Soft ones rest on estimates (likely cost, latency, quality); where one would
-    leave none, it leaves the arm that comes nearest.
+    leave none, it leaves the arm that comes nearest. cards: of all models that a verifier may ask.
     """
 
     menu: Menu
+    cards: Mapping[str, ModelCard] = field(default_factory=dict, repr=False)
     _calls: FloatArray = field(init=False, repr=False)
     _caps_nano: FloatArray = field(init=False, repr=False)
     _capped: bool = field(init=False, repr=False)
     _context: FloatArray = field(init=False, repr=False)
+    _thinking: FloatArray = field(init=False, repr=False)
     _shortest_context: int = field(init=False, repr=False)
     _by_form: dict[tuple[bool, ...], _Served] = field(init=False, repr=False, default_factory=dict)
     _barred: dict[str, str] = field(init=False, repr=False, default_factory=dict)
@@ -75,6 +80,7 @@ class Feasibility:
         object.__setattr__(self, "_capped", min(caps) < np.inf)
         object.__setattr__(self, "_context", np.array(contexts))
         object.__setattr__(self, "_shortest_context", min(contexts))
+        object.__setattr__(self, "_thinking", np.array([arm.thinking_tokens for arm in arms], dtype=float))
 
     def bar(self, arm_id: str, reason: str) -> None:
         """From now on an arm may serve no query, since its upstream refuses what it would send."""
@@ -97,8 +103,10 @@ class Feasibility:
         return Feasible(mask, _named(self.menu, reasons))
 
     def reserve_nano(self, query: Query) -> FloatArray:
-        """What each arm's plan would reserve, its worst case within its caps, nano-dollars, shape (arms,)."""
-        worst = np.array([arm.worst_case(query).cost_nano for arm in self.menu], dtype=float)
+        """What each arm's plan would reserve, its worst case and the verifier's within its caps,
+        nano-dollars, shape (arms,). ``InvalidQuery`` where the verifier asks an unknown model."""
+        judges = judges_of(query, self.cards)
+        worst = np.array([arm.reserved(query, judges).cost_nano for arm in self.menu], dtype=float)
         reserved: FloatArray = np.minimum(worst, self._cap_nano(query))
         return reserved
 
@@ -134,6 +142,9 @@ class Feasibility:
         if size > BYTES_PER_TOKEN_AT_MOST * self._shortest_context:
             too_long = size > BYTES_PER_TOKEN_AT_MOST * self._context
             _leave_out(mask, reasons, too_long, "the prompt exceeds its context")
+        if query.max_completion_tokens is not None:
+            all_thinking = (self._thinking > 0) & (self._thinking >= query.max_completion_tokens)
+            _leave_out(mask, reasons, all_thinking, NO_ROOM)
         if self._capped or query.wishes.max_cost_usd is not None:
             first_nano = query.n * np.where(self._calls > 0, self._call_nano(query), np.inf).min(axis=1)
             least = to_usd(int(first_nano.min()))
@@ -166,6 +177,17 @@ class Feasibility:
         return np.array(
             [worst_call(query, card).cost_nano for card in self.menu.models.values()], dtype=float
         )
+
+
+def judges_of(query: Query, cards: Mapping[str, ModelCard]) -> dict[ModelCard, int]:
+    """Calls per verdict of the models that the request's verifier asks; ``InvalidQuery`` where it asks one
+    that is not configured."""
+    asked = asked_models(query.wishes.verifier)
+    if unknown := [model for model in asked if model not in cards]:
+        raise InvalidQuery(
+            f"The verifier asks {unknown[0]!r}. Known: {', '.join(cards)}.", "effortwise.verifier"
+        )
+    return {cards[model]: calls for model, calls in asked.items()}
 
 
 CAPABILITIES: Mapping[str, Callable[[Arm], bool]] = {
@@ -211,4 +233,7 @@ def lack(query: Query, arm: Arm) -> str | None:
     for key, capable in CAPABILITIES.items():
         if query.parameters.get(key) and not capable(arm):
             return f"it cannot serve {key}"
+    thinks, cap = arm.thinking_tokens, query.max_completion_tokens
+    if cap is not None and 0 < thinks >= cap:
+        return f"it may think {thinks} tokens, and {NO_ROOM}"
     return None

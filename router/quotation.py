@@ -7,14 +7,23 @@ import hashlib
 MARK_BYTES = 12
 
 
-def marked(text: str) -> str:
-    """The text between two marks of a line each. A mark is drawn from a hash of the text, which therefore
-    cannot hold it.
+def marked(*texts: str) -> str:
+    """The texts, with a mark on a line of its own before, between and behind them, which none of them
+    holds. It is drawn from a hash of them all, again as often as needed.
 
-    >>> print(marked("5"))
-    [[ef2d127d]]
+    >>> print(marked("5", "6"))
+    [[e1262f40]]
     5
-    [[ef2d127d]]
+    [[e1262f40]]
+    6
+    [[e1262f40]]
     """
-    mark = f"[[{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}]]"
-    return f"{mark}\n{text}\n{mark}"
+    quoted = "\n".join(texts)
+    mark = _mark(quoted.encode(errors="replace"))
+    while mark in quoted:
+        mark = _mark(mark.encode())
+    return f"\n{mark}\n".join(("", *texts, "")).strip("\n")
+
+
+def _mark(source: bytes) -> str:
+    return f"[[{hashlib.sha256(source).hexdigest()[:8]}]]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from math import isfinite, nan
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from router.answers import extract_answer
@@ -13,6 +14,7 @@ from router.backend import DEAF, Backend, Listener
 from router.call import Call, Completion, Purpose
 from router.candidate import Answer, Candidate, Verdict
 from router.confidence import ConfidencePredictor, Evidence, Foreseeing
+from router.draw import uniform
 from router.errors import MalformedReply
 from router.estimate import FloatArray
 from router.metering import Meter
@@ -29,6 +31,8 @@ from router.verifiers import Verifier
 
 SAMPLING_TEMPERATURE = 0.7
 """Temperature of repeated draws where the caller asks for 0, since equal draws tell nothing."""
+LOGPROBS: Mapping[str, Any] = {"logprobs": True}
+"""Parameters of a call whose ``Candidate.mean_logprob`` is wanted."""
 
 _SAMPLING = frozenset(
     {"temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty"}
@@ -181,15 +185,21 @@ class Run:
         return reply.text
 
     async def score(self, model: str, candidate: Candidate) -> float:
-        """A reward model's number for a candidate; ``MalformedReply`` where it says none."""
+        """A reward model's number for a candidate; ``MalformedReply`` where it says no finite one."""
         messages = [*self.query.messages, {"role": "assistant", "content": self.quote(candidate.text)}]
         reply = await self.ask(model, messages, template="reward", purpose="reward", max_completion_tokens=1)
         try:
-            return float(reply.text)
+            number = float(reply.text)
         except ValueError:
-            raise MalformedReply(
-                f"The reward model {model!r} answered no number: {reply.text[:80]!r}."
-            ) from None
+            number = nan
+        if not isfinite(number):
+            raise MalformedReply(f"The reward model {model!r} answered no number: {reply.text[:80]!r}.")
+        return number
+
+    def chance(self, salt: str) -> float:
+        """A number in [0, 1) for a strategy's own randomness: the same whenever this query is answered
+        again, another for each choice and for each arm inside another."""
+        return uniform(salt, f"{self.query.id}:{self.first_draw}:{self.arm_id}")
 
     def within(self, arm_id: str) -> Run:
         """This run as seen by a strategy inside another: same query, meter and trace, that arm's own

@@ -14,18 +14,18 @@ WEIGHT_TEMPERATURE = 0.1
 
 
 def tally(candidates: Sequence[Candidate]) -> Mapping[str, int]:
-    """Votes by extracted answer, in the order of their first appearance. A candidate from which
+    """Votes by answer in its normal form, in the order of their first appearance. A candidate from which
     nothing could be extracted does not vote."""
-    return Counter(c.extracted for c in candidates if c.extracted is not None)
+    return Counter(answer for each in candidates if (answer := each.compared) is not None)
 
 
 def weighed(candidates: Sequence[Candidate], weights: Sequence[float]) -> Mapping[str, float]:
-    """Sums of weights by extracted answer, in the order of their first appearance. A weight of 0 is no
-    vote."""
+    """Sums of weights by answer in its normal form, in the order of their first appearance. A weight of 0
+    is no vote."""
     sums: dict[str, float] = {}
     for candidate, weight in zip(candidates, weights, strict=True):
-        if candidate.extracted is not None and weight > 0:
-            sums[candidate.extracted] = sums.get(candidate.extracted, 0.0) + weight
+        if (answer := candidate.compared) is not None and weight > 0:
+            sums[answer] = sums.get(answer, 0.0) + weight
     return sums
 
 
@@ -44,7 +44,7 @@ def leading(candidates: Sequence[Candidate], weights: Sequence[float] | None = N
         return 0
     winner = max(votes, key=votes.__getitem__)
     voters = zip(candidates, weights, strict=True)
-    return next(i for i, (each, weight) in enumerate(voters) if each.extracted == winner and weight > 0)
+    return next(i for i, (each, weight) in enumerate(voters) if each.compared == winner and weight > 0)
 
 
 def confidence_weights(candidates: Sequence[Candidate]) -> list[float]:

@@ -173,7 +173,7 @@ class EffortProbes:
         if probed.status != "refused":
             return
         for arm in self.allocator.menu:
-            if arm.strategy.traits.level == probed.level and name in arm.strategy.demand():
+            if (name, probed.level) in arm.strategy.traits.levels:
                 self.allocator.bar(arm.id, f"the upstream of {name!r} refuses effort {probed.level!r}")
 
     def as_values(self) -> dict[str, dict[str, Any]]:

@@ -44,6 +44,7 @@ from serving.recorder import Recorder
 from serving.resilience import Resilient, Retries
 from serving.tracing import Answered, Attempt, Prompts, trace_of
 from serving.weighing import weighed
+from serving.witness import WitnessedRun
 
 T = TypeVar("T")
 
@@ -191,18 +192,19 @@ class Execution:
         answers = await _together([_answer(plan.arm, run) for run in attempt.runs])
         return [await self._judged(run, answer) for run, answer in zip(attempt.runs, answers, strict=True)]
 
-    async def _judged(self, run: Run, answer: Answer) -> Answer:
-        """A request's own verifier judges every answer, so that its word can be learnt from."""
-        if answer.verdict is None and run.verifier is not None:
-            return replace(answer, verdict=await run.verify(answer.candidate))
-        return answer
+    async def _judged(self, run: WitnessedRun, answer: Answer) -> Answer:
+        """A request's own verifier judges every answer, so that its word can be learnt from: whatever the
+        strategy's own judge, reward model or check said stays among the answer's ``verdicts``."""
+        if run.verifier is None or run.ruled(answer):
+            return answer
+        return replace(answer, verdict=await run.verify(answer.candidate))
 
-    def _new_run(self, attempt: Attempt, listener: Listener, choice: int) -> Run:
+    def _new_run(self, attempt: Attempt, listener: Listener, choice: int) -> WitnessedRun:
         query, plan, follower = attempt.query, attempt.plan, attempt.follower
         prospects = self.allocator.prospects(plan)
         calls = max(plan.arm.strategy.demand().values())
         judges = [self.cards[model] for model in asked_models(query.wishes.verifier)]
-        return Run(
+        return WitnessedRun(
             query,
             attempt.meter,
             {card.name: self._metered(card, attempt.meter) for card in (*plan.arm.models, *judges)},
@@ -227,10 +229,11 @@ class Execution:
     ) -> None:
         trace = trace_of(attempt, status, answers, error, self.prompts)
         self.recorder.post(Settle(trace))
-        for i, answer in enumerate(answers or ()):
-            if answer.verdict is not None and answer.verdict.ruling != "unknown":
-                source = f"verifier:{answer.verdict.source}"
-                self.recorder.post(Judge(Outcome(trace.id, answer.verdict.reward, source, str(i))))
+        for i, (run, answer) in enumerate(zip(attempt.runs, answers or (), strict=False)):
+            verdict = answer.verdict
+            if verdict is not None and verdict.ruling != "unknown" and run.ruled(answer):
+                source = f"verifier:{verdict.source}"
+                self.recorder.post(Judge(Outcome(trace.id, verdict.reward, source, str(i))))
 
 
 async def _in_time(attempt: Attempt, work: Awaitable[T]) -> T:

@@ -15,10 +15,10 @@ from router.confidence import ConfidencePredictor
 from router.metering import Meter
 from router.plan import Plan
 from router.query import Query, Wishes
-from router.run import Run
 from router.trace import CallRecord, Status, Trace
 from router.usage import Usage
 from serving.progress import Follower
+from serving.witness import WitnessedRun
 
 Prompts: TypeAlias = Literal["whole", "hashed", "none"]
 """What is kept of prompts; replies are kept only with ``whole``."""
@@ -47,7 +47,7 @@ class Attempt:
     started: float
     plan_values: Mapping[str, Any]
     confidence: ConfidencePredictor
-    runs: list[Run] = field(default_factory=list)
+    runs: list[WitnessedRun] = field(default_factory=list)
     follower: Follower | None = None
 
 

@@ -53,9 +53,10 @@ def searched(
     strategy: Strategy, upstream: Upstream, budget: Budget = UNLIMITED, verifier: Any = RIGHT, **more: Any
 ) -> tuple[Answer, Run, float]:
     """The answer to one query, the run, and the seconds it took. verifier: ``None`` for none."""
+    known = {"id": "q1", **more}  # chance is drawn from it
 
     async def work() -> tuple[Answer, Run]:
-        query = ask(verifier=verifier, **more) if verifier else ask(**more)
+        query = ask(verifier=verifier, **known) if verifier else ask(**known)
         run = run_of(upstream, query, budget=budget)
         return await strategy.answer(run), run
 

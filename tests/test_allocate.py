@@ -404,3 +404,10 @@ def test_the_same_seed_gives_the_same_report(tmp_path: Path) -> None:
     some = rows(queries=24, draws=4)
     first = run(written(tmp_path, some), plot=None)
     assert run(written(tmp_path, some), plot=None) == first
+
+
+def test_recorded_answers_vote_in_their_normal_form(tmp_path: Path) -> None:
+    """Two notations of one number are one answer in the shortcut too, as they are where it serves."""
+    some = [{**row, "answer": ("3", "1/2", "0.5")[i % 8 % 3]} for i, row in enumerate(rows(queries=1))]
+    [series] = read_samples(written(tmp_path, some)).series
+    assert series.answers == ("3", "0.5", "0.5", "3", "0.5", "0.5", "3", "0.5")

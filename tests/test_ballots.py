@@ -67,3 +67,11 @@ def test_an_invalid_one_is_elected_only_where_all_are(reasons: list[str]) -> Non
     answer = filled(*reasons, only_valid=True).elected(complete=True)
     assert (answer.candidate.completion.finish_reason == "stop") is ("stop" in reasons)
     assert len(answer.weighed) == len(answer.verdicts) == len(reasons)
+
+
+def test_a_stopping_rule_counts_answers_in_their_normal_form() -> None:
+    """Two notations of one number are two votes for it."""
+    ballots = Ballots()
+    for extracted in ("0.5", "1/2", "Paris.", "paris"):
+        ballots.cast(sure_candidate(extracted))
+    assert ballots.answers == ["0.5", "0.5", "paris", "paris"]

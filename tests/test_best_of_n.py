@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pytest
 from fakes import RIGHT, Said, Upstream, always, ask, in_turn, run_of, virtually
 from fakes_sampling import Sure
 
-from router.call import Call
+from router.arm import AUXILIARY_TOKENS
+from router.backend import DEAF, Listener
+from router.call import Call, Completion
 from router.candidate import Answer, Candidate, Verdict
 from router.errors import BackendRefused, ConfigurationError
 from router.query import Query
 from router.run import Run
 from router.strategies.best_of_n import BestOfN
-from router.verifiers.judge import JUDGE_COMPLETION_TOKENS
 
 
 def picked(strategy: BestOfN, upstream: Upstream, verifier: Any = RIGHT) -> tuple[Answer, Run, float]:
@@ -98,7 +99,7 @@ def test_a_judge_rates_all_and_the_best_wins() -> None:
     assert (answer.verdict.source, answer.verdict.reward, answer.verdict.sound) == ("judge", 1.0, False)
     judged = [call for call in upstream.seen if call.purpose == "judge"]
     assert [call.model for call in judged] == ["large"] * 4
-    assert {call.max_completion_tokens for call in judged} == {JUDGE_COMPLETION_TOKENS}
+    assert {call.max_completion_tokens for call in judged} == {AUXILIARY_TOKENS}
     assert [verdict.ruling for verdict in answer.verdicts if verdict] == ["fail", "pass", "pass", "unknown"]
 
 
@@ -325,3 +326,51 @@ def test_each_selector_has_an_id_and_a_price(
     told = "".join(f", {name}={value!r}" for name, value in later.items())
     judge = options.get("judge")
     assert repr(strategy) == f"BestOfN(model='small', n=4, template='direct', judge={judge!r}{told})"
+
+
+def test_the_same_number_in_another_notation_is_no_contest() -> None:
+    """No judge is paid to choose between one half and 0.5."""
+    upstream = Upstream(in_turn("Answer: 1/2", "Answer: 0.5"))
+    answer, _, _ = picked(BestOfN("small", 2, judge="large", compare="pairwise"), upstream, None)
+    assert answer.candidate.text == "Answer: 1/2"
+    assert len(upstream.seen) == 2
+
+
+def test_a_single_match_that_fails_leaves_the_knockout_undecided() -> None:
+    """The other match was played, but nobody compared these two: the answer is not complete."""
+
+    def behave(call: Call, number: int) -> Said:
+        if call.purpose == "candidate":
+            return Said(["alpha", "beta", "gamma", "delta"][number], latency_s=1.0 + number)
+        prompt = str(call.messages[0]["content"])
+        down = BackendRefused("down", 503) if "alpha" in prompt and "beta" in prompt else None
+        return Said("C", error=down)
+
+    answer, _, _ = picked(BestOfN("small", 4, judge="large", compare="pairwise"), Upstream(behave), None)
+    assert answer.candidate.text == "alpha"
+    assert not answer.complete
+
+
+def test_an_infinite_reward_is_no_reward() -> None:
+    """A reward model that answers infinity has said nothing, and does not win by it."""
+    answer, _, _ = picked(
+        BestOfN("small", 2, reward="large"), rewarding({"one": "Infinity", "two": "0.25"}), None
+    )
+    assert answer.candidate.text == "two"
+    assert [verdict.ruling for verdict in answer.verdicts if verdict] == ["unknown", "fail"]
+
+
+def test_a_reply_with_a_null_log_probability_is_ranked_by_the_others() -> None:
+    """One token that tells nothing does not end the query."""
+
+    class Null(Sure):
+        """Tells no log-probability for a first token."""
+
+        async def complete(self, call: Call, listener: Listener = DEAF) -> Completion:
+            completion = await Sure.complete(self, call, listener)
+            tokens = [{"token": "", "logprob": None}, *(completion.logprobs or {})["content"]]
+            return replace(completion, logprobs={"content": tokens})
+
+    upstream = Null(behaviour=in_turn("6", "7"), logprobs={"6": -1.5, "7": -0.5})
+    answer, _, _ = picked(BestOfN("small", 2, by="likelihood"), upstream, None)
+    assert answer.candidate.text == "7"

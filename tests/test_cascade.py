@@ -12,6 +12,7 @@ from fakes import CARDS, RIGHT, Said, Upstream, ask, run_of, virtually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from router.budget import UNLIMITED, Budget
 from router.call import Call
 from router.candidate import Answer
 from router.confidence.consensus import Consensus
@@ -254,3 +255,18 @@ def test_options_that_make_no_sense_are_refused(accept_at: float) -> None:
         Cascade(CASCADE.stages, accept_at)
     with pytest.raises(ConfigurationError):
         Cascade(CASCADE.stages[:1])
+
+
+@pytest.mark.parametrize("error", ["budget", "backend"])
+def test_an_escalation_that_came_to_nothing_is_marked(error: str) -> None:
+    """Where the next stage was worth its price but not admitted, or failed, the answer is not complete."""
+    down = BackendRefused("down", 503) if error == "backend" else None
+    upstream = by_model(small=Said("5"), large=Said("6", error=down))
+    prospects = {SMALL: Prospect(0.2, 0.0), LARGE: Prospect(0.9, 0.0)}
+    budget = Budget(calls=1) if error == "budget" else UNLIMITED
+    answer, run = cascaded(CASCADE, upstream, prospects, budget=budget)
+    assert (answer.candidate.text, answer.complete) == ("5", False)
+    assert run.incumbent == answer
+    assert [(step.decision, step.reason) for step in run.steps] == [
+        ("escalate", f"next: {LARGE}"), ("stop", f"{LARGE} failed"),
+    ]  # fmt: skip

@@ -112,13 +112,16 @@ def test_list_names_all_that_is_registered(here: Run) -> None:
     """Every name of every registry has its line; --json is the same for machines."""
     found = json.loads(here("list", "--json").stdout)
     assert {kind: list(lines) for kind, lines in found.items()} == {
-        kind: registry.names() for kind, registry in KINDS.items()
+        kind: sorted({name for registry in registries for name in registry.names()})
+        for kind, registries in KINDS.items()
     }
     assert all(line for lines in found.values() for line in lines.values())
     shown = here("list").stdout
     assert all(f"  {name}" in shown for lines in found.values() for name in lines)
     one = json.loads(here("list", "policies", "--json").stdout)
     assert one == {"policies": found["policies"]}
+    assert {"calculator", "http"} <= found["tools"].keys()
+    assert "esc" in found["stopping"]
 
 
 def test_explain_prints_the_decision_card(here: Run) -> None:

@@ -137,7 +137,7 @@ async def test_a_program_that_prints_what_it_should_passes() -> None:
     assert (judged.ruling, judged.reward, judged.sound) == ("pass", 1.0, True)
     half = await verdict(DOUBLES, "```python\nprint(int(input()) + 2)\n```", sandbox)
     assert (half.ruling, half.reward) == ("fail", 0.5)
-    assert half.reason == "case 2: printed '7' in place of '10'"
+    assert half.reason == "case 2: printed '7', which is not what it should"
 
 
 @pytest.mark.parametrize(
@@ -231,3 +231,60 @@ def test_wrong_cases_are_the_callers_mistake(fields: dict[str, Any]) -> None:
     """Each case has an output, and nothing that would be ignored."""
     with pytest.raises(InvalidQuery):
         make_verifier({"type": "program_output", **fields})
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "class TestSums:\n    def test_sum(self):\n        assert add(1, 2) == 3",
+        "class TestSums:\n    def setup_method(self):\n        self.three = 3\n"
+        "    def test_sum(self):\n        assert add(1, 2) == self.three",
+        "async def test_sum():\n    assert add(1, 2) == 3",
+        "def test_sum():\n    yield\n    assert add(1, 2) == 3",
+        "def same(one, other):\n    assert one == other\nsame(add(1, 2), 3)",
+        "if add(1, 2) != 3:\n    raise ValueError",
+    ],
+    ids=["class", "set up", "coroutine", "generator", "function of its own", "raise"],
+)
+async def test_every_form_of_a_test_is_run_to_its_end(tests: str) -> None:
+    """Right code passes and wrong code fails."""
+    specification = {"type": "unit_tests", "tests": tests}
+    sandbox = best_sandbox()
+    assert (await verdict(specification, ADD, sandbox)).ruling == "pass"
+    assert (await verdict(specification, WRONG, sandbox)).ruling == "fail"
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "def verify():\n    assert add(1, 2) == 3",
+        "if __name__ == '__main__':\n    assert add(1, 2) == 3",
+        "import unittest\nclass Sums(unittest.TestCase):\n    def sums(self):\n        assert add(1, 2) == 3",
+        "def test_sum(three):\n    assert add(1, 2) == three",
+        "print(add(1, 2))",
+    ],
+    ids=["never called", "main guard", "no method", "fixture", "no assertion"],
+)
+def test_a_test_that_could_not_run_is_refused(test: str) -> None:
+    """It would have passed whatever the code does."""
+    with pytest.raises(InvalidQuery, match="tests must be"):
+        make_verifier({"type": "unit_tests", "tests": test})
+
+
+async def test_without_an_assertion_run_nothing_is_proved() -> None:
+    """A test that came to its end beside its assertions is neither passed nor failed, and says so; one that
+    failed beside it still fails."""
+    idle = "for number in ():\n    assert add(1, number) == 3"
+    judged = await verdict({"type": "unit_tests", "tests": [TESTS[0], idle]}, ADD, best_sandbox())
+    assert (judged.ruling, judged.reason) == ("unknown", "test 2 came to its end without any assertion run")
+    assert (
+        await verdict({"type": "unit_tests", "tests": [TESTS[0], idle]}, WRONG, best_sandbox())
+    ).ruling == "fail"
+
+
+async def test_what_a_case_wants_is_not_told() -> None:
+    """A reason may be shown to the model that is to mend its program."""
+    specification = {"type": "program_output", "cases": [{"stdin": "", "stdout": "secret"}]}
+    judged = await verdict(specification, "```python\nprint('guess')\n```", best_sandbox())
+    assert "guess" in judged.reason
+    assert "secret" not in judged.reason

@@ -97,6 +97,27 @@ async def test_a_files_task_is_sent_without_its_reference(tmp_path: Path) -> Non
     assert len(file_tasks(path, 1)) == 1
 
 
+@pytest.mark.parametrize(
+    "verifier",
+    [
+        {"type": "unit_tests", "tests": "assert f() == 1"},
+        {"type": "program_output", "cases": [{"stdout": "1"}]},
+        {"type": "judge", "model": "large"},
+        {"type": "reward_model", "model": "large"},
+    ],
+    ids=lambda verifier: verifier["type"],
+)
+async def test_a_verifier_of_the_services_goes_with_the_request(
+    tmp_path: Path, verifier: dict[str, Any]
+) -> None:
+    """What needs its sandbox or models is judged and recorded there; no second outcome is posted."""
+    path = tmp_path / "tasks.jsonl"
+    path.write_text(json.dumps({"prompt": "Write f.", "verifier": verifier}) + "\n")
+    (task,) = file_tasks(path, None)
+    assert task.body("auto")["effortwise"]["verifier"] == verifier
+    assert [await task.judge(text) for text in ("```python\ndef f(): return 1\n```", "No.", "")] == [None] * 3
+
+
 async def test_what_a_verifier_cannot_tell_is_no_outcome() -> None:
     """A reply without an answer is wrong; one that the verifier fails on is not judged."""
     messages = [{"role": "user", "content": "How many?"}]

@@ -158,3 +158,9 @@ def test_examples_from_single_answers() -> None:
         for extracted, reward in drawn
     ]
     assert [example.reward for example in examples_of(rounds, lambda _: 0.5)] == [1.0, 1.0, 0.0]
+
+
+def test_two_notations_of_one_number_agree() -> None:
+    """They count as the same answer twice would."""
+    same, split = (Agreement().probability(evidence(0.5, *each)) for each in (("1/2", "1/2"), ("1/2", "3")))
+    assert Agreement().probability(evidence(0.5, "1/2", "0.5")) == pytest.approx(same) != pytest.approx(split)

@@ -31,12 +31,9 @@ from router.configuration import Configuration, load_configuration, parse_config
 from router.configured import configured_menu, configured_policies
 from router.effort import EFFORTS, STYLES
 from router.registry import Registry
-from router.stopping import RULES
 from router.templates import TEMPLATES
-from router.tools import TOOLS
 from serving.problems import problem_of
 from serving.request_checks import WISHES
-from serving.tools import REMOTE_TOOLS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -83,7 +80,7 @@ def blocks(documents: list[Path], *languages: str) -> list[Block]:
 
 def named(kind: str, page: str) -> list[tuple[str, str]]:
     """The names of a kind in ``effortwise list``, each with the page that tells of it."""
-    return shipped(KINDS[kind], page)
+    return [line for registry in KINDS[kind] for line in shipped(registry, page)]
 
 
 def shipped(registry: Registry[Any], page: str) -> list[tuple[str, str]]:
@@ -102,9 +99,8 @@ SHIPPED = [
     *named("confidence", "training.md"),
     *named("backends", "operations.md"),
     *named("stores", "operations.md"),
-    *shipped(TOOLS, "sandbox.md"),
-    *shipped(REMOTE_TOOLS, "sandbox.md"),
-    *shipped(RULES, "strategies.md"),
+    *named("tools", "sandbox.md"),
+    *named("stopping", "strategies.md"),
 ]
 
 
@@ -203,6 +199,7 @@ def test_toml_is_a_configuration(block: Block) -> None:
             **values,
             "menu": joined,
             "policies": {**example["policies"], **values.get("policies", {})},
+            "tools": {**example["tools"], **values.get("tools", {})},
         }
     decided(parse_configuration(values))
 
@@ -277,6 +274,8 @@ NAMES = (
     "counted",
     "plan_first",
     "translation",
+    "word_count",
+    "two_of_a_kind",
 )
 SUITES = (
     "strategies",
@@ -288,6 +287,8 @@ SUITES = (
     "stores",
     "templates",
     "domains",
+    "tools",
+    "stopping",
 )
 
 
@@ -398,7 +399,12 @@ def test_a_request_is_served_with_all_recipes(copy_with_recipes: Path) -> None:
 def test_every_kind_of_part_has_its_recipe() -> None:
     """A registry without a recipe would leave a contributor alone."""
     packages = {str(Path(block.target["path"]).parent) for block in RECIPES if block.target}
-    assert packages >= {registry.package.replace(".", "/") for registry in KINDS.values()}
+    without = [
+        kind
+        for kind, registries in KINDS.items()
+        if packages.isdisjoint(registry.package.replace(".", "/") for registry in registries)
+    ]
+    assert without == []
 
 
 README = [path for path in [ROOT / "README.md"] if path.exists()]

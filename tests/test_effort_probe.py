@@ -150,7 +150,12 @@ def thinking_tables(folder: Path, server: Upstream, **effort: Any) -> dict[str, 
         "backend": "http",
         "effort": {"style": "openai", "levels": ["low", "medium", "high"], **effort},
     }
-    values["menu"].append({"strategy": "effort", "models": ["small"], "level": ["low", "high"]})
+    values["menu"] += [
+        {"strategy": "effort", "models": ["small"], "level": ["low", "high"]},
+        {"strategy": "cascade", "stages": ["small/effort@3", "small/effort@5"]},
+        {"strategy": "cascade", "stages": ["small/direct", "small/effort@3"]},
+        {"strategy": "any_time", "stages": ["small/direct", "small/effort@5"]},
+    ]
     return values
 
 
@@ -182,6 +187,9 @@ async def test_a_service_probes_at_its_start_and_bars_what_is_refused(
         assert effort["replies"]["medium"] == {"replies": 1, "without_thinking": 1}
         rows = {row["arm"]: row["excluded"] for row in (await live.card())["arms"]}
         assert "refuses effort 'high'" in rows["small/effort@5"]
+        for stages in ("cascade(small/effort@3>small/effort@5)", "any_time(small/direct|small/effort@5)"):
+            assert "refuses effort 'high'" in rows[stages]
+        assert rows["cascade(small/direct>small/effort@3)"] is None
         assert rows["small/effort@3"] is None
         traces = await live.traces(4)
         assert {trace.account for trace in traces} == {"effortwise:probe"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import QUESTION, RIGHT, SMALL, arm_of, ask, estimate_of, usual_menu
+from fakes import CARDS, QUESTION, RIGHT, SMALL, allocator_of, arm_of, ask, estimate_of, usual_menu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,15 +15,22 @@ from router.allocator import plan_budget
 from router.arm import Arm
 from router.budget import Budget
 from router.call import PROMPT_TOKENS_PER_ATTACHMENT
+from router.effort import Effort
 from router.errors import InfeasibleQuery
 from router.estimate import Estimate
 from router.feasibility import CAPABILITIES, Feasibility, Feasible, lack
 from router.menu import Menu
+from router.model_card import ModelCard
 from router.query import Query, Wishes
+from router.strategies.cascade import Cascade, Stage
 from router.strategies.direct import Direct
-from router.tariff import to_usd
+from router.strategies.effort import Effort as EffortStrategy
+from router.strategies.verify_and_refine import VerifyAndRefine
+from router.tariff import Tariff, to_usd
 
 MENU = usual_menu()
+REFINED = arm_of(VerifyAndRefine("small", 3))
+"""One whose prompts quote earlier replies."""
 SMALL_ARM, LARGE_ARM, STEPS, VOTE, CHECKED, CASCADE = MENU.ids
 SAME = estimate_of([0.5] * len(MENU), [0.001] * len(MENU))
 
@@ -108,6 +115,60 @@ def test_what_an_arm_would_reserve_is_what_its_plan_reserves(
     query = ask(text, n=n, max_completion_tokens=tokens, wishes=wishes)
     planned = [plan_budget(query, arm).cost_nano for arm in menu]
     assert Feasibility(menu).reserve_nano(query).tolist() == planned
+
+
+BESIDE = ModelCard("beside", Tariff(7.0, 9.0), 512, 4096)
+"""On no arm; its replies are the longest, so every quote is."""
+ASKED = {**CARDS, "beside": BESIDE}
+judging = st.sampled_from(
+    [{"type": "judge"}, {"type": "judge", "rubric": "r" * 300}, {"type": "reward_model"}]
+)
+
+
+@given(
+    caps, caps, st.integers(1, 3), st.none() | st.integers(1, 500), judging, st.sampled_from(sorted(ASKED))
+)
+@settings(max_examples=60)
+def test_a_verifier_that_asks_models_is_reserved_for(
+    arm_cap: int | None, wish: int | None, n: int, tokens: int | None, verifier: dict[str, str], model: str
+) -> None:
+    """An arm fits exactly where what its plan would reserve fits, its verifier's calls included."""
+    menu = Menu(tuple(replace(arm, budget=Budget(cost_nano=arm_cap)) for arm in (*MENU, REFINED)))
+    wishes = Wishes(
+        max_cost_usd=None if wish is None else to_usd(wish), verifier={**verifier, "model": model}
+    )
+    query = ask(n=n, max_completion_tokens=tokens, wishes=wishes)
+    planned = [plan_budget(query, arm, ASKED).cost_nano for arm in menu]
+    assert Feasibility(menu, ASKED).reserve_nano(query).tolist() == planned
+
+
+def test_a_dear_verifier_leaves_an_arm_that_fits() -> None:
+    """The cheaper plan of an account near its allowance is one that it can pay."""
+    query = ask(verifier={"type": "judge", "model": "large"})
+    allocator = allocator_of(MENU, estimate_of([0.1, 0.2, 0.3, 0.9, 0.5, 0.4]))
+    least = min(plan_budget(query, arm, CARDS).cost_nano or 0 for arm in MENU)
+    assert allocator.plan(query, spendable_nano=least).reserve_nano == least
+
+
+def test_a_cap_below_a_levels_thinking_leaves_its_arms_out() -> None:
+    """Nothing would be left for the answer, in a stage as by itself; as the cap grows they are back."""
+    thinker = replace(SMALL, effort=Effort("vllm", ("low", "high"), {"low": 16, "high": 48}))
+    low, high = EffortStrategy("small", "low"), EffortStrategy("small", "high")
+    staged = Cascade((Stage("small/effort@3", low), Stage("small/effort@5", high)))
+    arms = [replace(arm_of(each), models=(thinker,)) for each in (Direct("small"), low, high, staged)]
+    menu, same = Menu(tuple(arms)), estimate_of([0.5] * 4)
+
+    def left_out(tokens: int | None) -> list[str]:
+        query = ask(max_completion_tokens=tokens)
+        excluded = checked(query, same, menu).excluded
+        assert set(excluded) == {arm.id for arm in arms if lack(query, arm)}
+        assert all("max_completion_tokens" in reason for reason in excluded.values())
+        return list(excluded)
+
+    *_, cascade = menu.ids
+    assert left_out(16) == ["small/effort@3", "small/effort@5", cascade]
+    assert left_out(48) == ["small/effort@5", cascade]
+    assert left_out(49) == left_out(None) == []
 
 
 def test_a_cap_below_one_call_is_impossible_and_the_remedy_works() -> None:

@@ -71,6 +71,15 @@ def test_a_reply_without_a_claim_is_unknown_and_asked_again() -> None:
     assert "there is no ```equations block" in text_of(calls[-1].messages[-1])
 
 
+@pytest.mark.parametrize("around", ["", "Answer:\n", "**Answer:**\n"])
+def test_a_claim_without_an_answer_lifts_nothing(around: str) -> None:
+    """It is not even checked: the plain draw stands, and the model is told what is missing."""
+    reply = f"{around}```equations\n1 == 1\n```"
+    answer, _, calls, sandbox = checked([Ran("holds\n")], reply=reply)
+    assert (answer.candidate.text, sandbox.seen) == ("7", [])
+    assert "no answer beside the claim" in text_of(calls[-1].messages[-1])
+
+
 def test_without_a_sandbox_the_plain_draw_is_the_answer() -> None:
     """No claim is asked for that nothing could check."""
     answer, _, calls, _ = checked(None)

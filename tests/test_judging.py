@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from service_process import serving, tables
 
 from router.allocator import plan_budget
+from router.arm import AUXILIARY_TOKENS
 from router.budget import Budget
-from router.call import Call
+from router.call import Call, Completion
 from router.candidate import Candidate, Verdict, composed
 from router.errors import BackendError, BackendRefused, InvalidQuery
 from router.pairwise import choice_in, compare
@@ -21,7 +22,7 @@ from router.quotation import marked
 from router.run import Run
 from router.strategies.direct import Direct
 from router.verifiers import asked_models
-from router.verifiers.judge import rating_in
+from router.verifiers.judge import Judge, rating_in
 
 JUDGE = {"type": "judge", "model": "large"}
 
@@ -90,6 +91,25 @@ def test_a_judge_that_cannot_tell_is_unknown(said: Said) -> None:
     """Neither a failure nor an unclear word passes, nor does a budget without room for the call."""
     assert judged(always(said))[0].ruling == "unknown"
     assert judged(always(Said("10")), budget=Budget(calls=0))[0].ruling == "unknown"
+
+
+def test_a_judge_may_think_before_it_rates() -> None:
+    """Numbers in its thinking are no rating, and it has room for some; one that is cut off is unknown, and
+    the reason says so."""
+    verdict, _, upstream = judged(always(Said("<think>2 or 9?</think>8")))
+    assert (verdict.ruling, verdict.reward) == ("pass", 0.8)
+    assert upstream.seen[0].max_completion_tokens == AUXILIARY_TOKENS
+    assert judged(always(Said("<think>Perhaps a 9")))[0].ruling == "unknown"
+    cut_off = Completion({"role": "assistant", "content": "9"}, "length", 10, 64)
+    told = Judge("large")._verdict(cut_off)
+    assert (told.ruling, told.reason) == ("unknown", "The judge was cut off at 64 tokens.")
+    assert compared(always(Said("<think>B?</think>A")))[0] == 0.5
+    assert compared(thinking_preference)[0] == 1.0
+
+
+def thinking_preference(call: Call, number: int) -> Said:
+    """Thinks of both, and likes "one" wherever it stands."""
+    return Said(f"<think>A or B?</think>{preferring('one')(call, number).text}")
 
 
 def test_nothing_is_asked_where_there_is_nothing_to_judge() -> None:

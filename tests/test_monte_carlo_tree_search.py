@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
-from fakes import Said, Upstream
+from fakes import Said, Upstream, ask, run_of, virtually
 from fakes_search import path_in, searched, steps_of, unending, writer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +49,7 @@ def test_it_grows_where_rollouts_were_good(branching: str) -> None:
     """Most steps are written on from the good first step, whichever of the first three it is."""
 
     def rating(prompt: str) -> str:
-        return "10" if "step 2" in prompt else "0"
+        return "10" if re.search(r"\bstep 2\b", prompt) else "0"
 
     upstream = Upstream(writer(unending, rating))
     strategy = MonteCarloTreeSearch("small", 24, branching=branching, exploration=0.5, parallel=2, depth=9)
@@ -132,3 +133,22 @@ def test_wrong_options_name_the_known_ones(options: dict[str, Any], told: str) -
     """At the start."""
     with pytest.raises(ConfigurationError, match=told):
         MonteCarloTreeSearch("small", 4, **options)
+
+
+def test_each_choice_and_each_stage_branches_by_chances_of_its_own() -> None:
+    """Several choices of one query are different searches; the same one again is the same."""
+
+    def tree(first_draw: int, arm_id: str = "") -> list[str]:
+        upstream = Upstream(writer(unending, lambda prompt: str(sum(map(ord, prompt)) % 7 + 2)))
+
+        async def work() -> None:
+            run = run_of(upstream, ask(id="q"), first_draw=first_draw)
+            strategy = MonteCarloTreeSearch("small", 12, branching="adaptive", parallel=2)
+            await strategy.answer(run.within(arm_id) if arm_id else run)
+
+        virtually(work)
+        return [path_in(call) for call in steps_of(upstream)]
+
+    assert tree(0) == tree(0)
+    assert len({tuple(tree(each)) for each in range(8)}) > 1
+    assert len({tuple(tree(0, each)) for each in "abcdefgh"}) > 1

@@ -48,10 +48,13 @@ def test_weights_are_odds(values: list[float]) -> None:
 
 
 def test_the_better_half_takes_the_place_of_the_worse() -> None:
-    """A particle of value 0.99 has 99 times the odds of one of 0.5."""
+    """A particle of value 0.99 has 891 times the odds of each of three of 0.1: it takes three places of
+    four at least."""
     upstream = Upstream(writer(unending, lambda prompt: "10" if "step 3" in prompt else "1"))
     searched(ParticleFiltering("small", 4, depth=2), upstream)
-    assert Counter(path_in(call) for call in steps_of(upstream)) == {"": 4, "step 3": 4}
+    above = Counter(path_in(call) for call in steps_of(upstream))
+    assert (above.total(), above[""]) == (8, 4)
+    assert above["step 3"] >= 3
 
 
 def test_all_particles_move_at_once_and_stop_where_they_are_complete() -> None:
@@ -96,3 +99,17 @@ def test_wrong_options_name_the_remedy(n: int, choose: str, told: str) -> None:
     """At the start."""
     with pytest.raises(ConfigurationError, match=told):
         ParticleFiltering("small", n, choose=choose)
+
+
+def test_the_weighted_vote_counts_answers_in_their_normal_form() -> None:
+    """One half in two notations outvotes a surer three."""
+
+    def step(path: str, number: int) -> str:
+        return ["Answer: 3", "First:\nAnswer: 1/2", "Then:\nAnswer: 0.5"][number - 1]
+
+    def rating(prompt: str) -> str:
+        return "9" if "Answer: 3" in prompt else "6" if "Answer: " in prompt else "0"
+
+    upstream = Upstream(writer(step, rating, plain="nothing"))
+    chosen, _, _ = searched(ParticleFiltering("small", 3, choose="vote"), upstream, verifier=None)
+    assert chosen.candidate.extracted == "1/2"

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from fakes import Said, Upstream, arm_of, ask, estimate_of, menu_of, run_of, virtually
+from service_process import tables
 
 from router.budget import UNLIMITED, Budget
 from router.call import Call
 from router.candidate import Answer
+from router.configuration import parse_configuration
+from router.configured import configured_menu
 from router.errors import BackendRefused, ConfigurationError, InfeasibleQuery
 from router.feasibility import Feasibility, lack
 from router.query import text_of
@@ -219,3 +223,35 @@ def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     """At the start, not when the first query comes."""
     with pytest.raises(ConfigurationError):
         React("small", **options)
+
+
+@pytest.mark.parametrize(
+    ("tools", "sections", "known"),
+    [
+        ("calculater", {}, "calculator, python"),
+        ("calculator, sums", {"sum": {"type": "calculator"}}, "sum"),
+        ("python", {"sum": {"type": "calculator"}}, "sum"),
+    ],
+)
+def test_a_tool_that_is_not_configured_is_a_mistake_at_the_start(
+    tmp_path: Path, tools: str, sections: dict[str, Any], known: str
+) -> None:
+    """The message names it and those that there are; a right name, of whatever section, is taken."""
+    entry = {"strategy": "react", "models": ["small"], "n": 3}
+
+    def menu(names: str) -> list[str]:
+        values = tables(tmp_path, tools=sections)
+        values["menu"].append({**entry, "tools": names})
+        return configured_menu(parse_configuration(values)).ids
+
+    with pytest.raises(ConfigurationError, match=f"there is no tool .* Known: {known} "):
+        menu(tools)
+    assert "small/react:" in menu("sum" if sections else "calculator , python")[-1]
+
+
+def test_a_tool_that_a_run_lacks_is_noted() -> None:
+    """Python without a sandbox: the rest is offered, and the trace says what is missing."""
+    strategy = React("small", 3, tools="calculator, python")
+    _, run, calls, _ = reacted(steps("Answer: 5"), strategy, {"calculator": Calculator()})
+    assert run.steps[0].reason == "there is no tool python"
+    assert Calculator().description in last_prompt(calls)

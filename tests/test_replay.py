@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from fakes import virtually
+from fakes import SMALL, virtually
 
+from router.arm import Arm
 from router.call import Call, Completion, Delta
+from router.confidence.agreement import Agreement
 from router.errors import BackendRefused
+from router.query import Query
 from router.replay import Recorded, Recording, Replay
+from router.strategies.self_consistency import SelfConsistency
 from router.templates import render
+from training.simulate import Simulation
 
 QUESTION = "What is 2 + 3?"
 
@@ -112,3 +117,22 @@ def test_a_listener_hears_the_reply_and_its_bill() -> None:
     [delta] = heard
     assert (delta.delta["content"], delta.finish_reason) == ("a", "stop")
     assert (delta.prompt_tokens, delta.completion_tokens) == (9, 4)
+
+
+def test_recorded_answers_are_compared_in_their_normal_form() -> None:
+    """Two notations of one number win a replayed vote against another number, as they do where it serves."""
+    draws = [("3", 0.0), ("1/2", 1.0), ("0.5", 1.0)]
+    rows = [
+        (
+            "small",
+            "direct",
+            QUESTION,
+            Recorded(recorded(answer).completion, score, extracted=True, answer=answer),
+        )
+        for answer, score in draws
+    ]
+    vote = SelfConsistency("small", 3, "direct", stop_at=1.0)
+    arm = Arm(vote.family, vote, (SMALL,), vote.family)
+    query = Query([{"role": "user", "content": QUESTION}], id="q")
+    [result] = Simulation(Recording.of(rows), Agreement()).replay([(query, arm)])
+    assert result.score == 1.0

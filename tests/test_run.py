@@ -13,11 +13,11 @@ import pytest
 from fakes import QUESTION, Said, Upstream, always, ask, in_turn, run_of, virtually
 
 from router.budget import Budget
-from router.call import Call, Delta
+from router.call import Call, Completion, Delta
 from router.candidate import Answer, Candidate, Verdict
 from router.confidence import Evidence
 from router.confidence.agreement import Agreement
-from router.errors import BackendRefused, BudgetExceeded
+from router.errors import BackendRefused, BudgetExceeded, MalformedReply
 from router.price import Price
 from router.prospect import Prospect
 from router.query import Query, Wishes
@@ -249,3 +249,30 @@ def test_a_run_within_a_run_shares_its_meter_and_its_trace() -> None:
         assert run.query.text == QUESTION
 
     virtually(work)
+
+
+@pytest.mark.parametrize("said", ["Infinity", "-inf", "nan", "1e999", "good"])
+def test_a_reward_is_a_finite_number(said: str) -> None:
+    """Anything else is a malformed reply, which whoever asked for it survives."""
+
+    async def work() -> float:
+        run = run_of(Upstream(always(Said(said))))
+        return await run.score("large", Candidate(Completion({"content": "5"}, "stop", 1, 1), "5"))
+
+    with pytest.raises(MalformedReply, match="no number"):
+        virtually(work)
+
+
+def test_chance_is_a_pure_function_of_query_choice_and_arm() -> None:
+    """The same whenever the query is answered again; another for each choice and for each stage."""
+
+    async def work() -> list[float]:
+        first, again, other = (run_of(Upstream(), ask(id=each)) for each in "aab")
+        choice = run_of(Upstream(), ask(id="a"), first_draw=4)
+        assert first.chance("tree") == again.chance("tree")
+        runs = [first, other, choice, first.within("small/direct"), first.within("large/direct")]
+        return [run.chance(salt) for run in runs for salt in ("tree", "prompts")]
+
+    drawn, _ = virtually(work)
+    assert len(set(drawn)) == len(drawn)
+    assert all(0 <= each < 1 for each in drawn)

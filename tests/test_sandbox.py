@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from serving.sandbox import bubblewrap as bubblewrap_module
 from serving.sandbox import configured_sandbox
 from serving.sandbox.bubblewrap import Bubblewrap
 from serving.sandbox.interpreter import Interpreter
+from serving.sandbox.supervised import Launch, run_supervised
 from serving.sandbox.tree import descendants
 from serving.sandbox.unconfined import Unconfined
 from serving.service import compose
@@ -460,3 +462,23 @@ def test_a_killed_service_leaves_no_program_behind(sandbox: Sandbox, tmp_path: P
             time.sleep(0.02)
         process.kill()
         process.wait()
+
+
+async def test_no_room_for_a_program_is_the_sandboxs_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is told as the sandbox's error, which strategies and verifiers survive."""
+
+    def full(**options: str) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(SandboxError, match="No space left"):
+        await Unconfined(Interpreter.at(None)).run(Program("print(5)"))
+
+
+async def test_a_cancelled_start_that_fails_is_cancelled() -> None:
+    """The error of a start that nobody waits for any more does not take the place of the cancellation."""
+    task = asyncio.ensure_future(run_supervised(Launch(("/nowhere/python",), b"", {}), DEFAULT_LIMITS))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import exp, log
 from typing import Any, ClassVar
 
@@ -34,7 +35,7 @@ from router.errors import BackendRefused, ConfigurationError
 from router.metering import Meter, Metered
 from router.run import SAMPLING_TEMPERATURE
 from router.search.guide import FINISH, NEXT_STEP, Guide
-from router.search.path import ROOT, UNKNOWN_VALUE, states_answer
+from router.search.path import ROOT, UNKNOWN_VALUE, Path, states_answer
 from router.search.search import Search
 from router.strategies import STRATEGIES, Strategy
 from router.strategies.beam_search import BeamSearch
@@ -70,6 +71,19 @@ def candidate(text: str) -> Candidate:
         ("We look for the answer: first we add.", False),
         ("The answers differ.", False),
         ("", False),
+        ("**Answer:**\n5", True),
+        ("The answer is: 5", True),
+        ("Answer: unknown", True),
+        ("Answer: no step helps", True),
+        ("We add:\n#### 5\n", True),
+        ("The answer is not yet known.", False),
+        ("The answer is still open: we go on.", False),
+        ("#### Step 2: add", False),
+        ("#### Adding\nWe add 2 and 3.", False),
+        ("####", False),
+        ("Final answer:", False),
+        ("**Final answer:** \n", False),
+        ("\\boxed{ }", False),
     ],
 )
 def test_a_step_that_states_the_answer_completes_its_path(text: str, states: bool) -> None:
@@ -361,3 +375,50 @@ def test_a_judged_answer_says_whose_word_it_is() -> None:
 def test_every_search_is_registered() -> None:
     """By its module's name."""
     assert {kind.name for kind in KINDS} <= set(STRATEGIES)
+
+
+@pytest.mark.parametrize("verb", ["step", "extend"])
+def test_a_step_with_the_plain_draws_words_does_not_displace_it(verb: str) -> None:
+    """Both stand, the one complete and valued, the other to be gone on from."""
+    upstream = Upstream(writer(lambda path, number: "five", lambda prompt: "9", plain="five"))
+
+    async def work() -> list[tuple[bool, float | None]]:
+        search = Search(run_of(upstream), Guide("small", "judge", "large", 3))
+        await search.round([])
+        await getattr(search, verb)(ROOT)
+        return [(path.complete, path.value) for path in search.paths.values()]
+
+    plain, step = virtually(work)[0]
+    assert plain == (True, 0.9)
+    assert step == (False, 0.9 if verb == "step" else None)
+
+
+@pytest.mark.parametrize("plain_first", [True, False])
+def test_a_path_of_the_plain_draws_words_is_reached_and_valued_once(plain_first: bool) -> None:
+    """Whichever comes first, the search has reached an answer, and the judge is asked once."""
+
+    def behave(call: Call, number: int) -> Said:
+        if call.template == "judge":
+            return Said("9", latency_s=0.5)
+        return Said("Answer: 7", latency_s=1.0 if (call.template == "step") != plain_first else 3.0)
+
+    upstream = Upstream(behave)
+
+    async def work() -> list[Path]:
+        search = Search(run_of(upstream), Guide("small", "judge", "large", 3))
+        await search.round([partial(search.step, ROOT)])
+        return search.reached
+
+    [reached] = virtually(work)[0]
+    assert (reached.value, len(steps_of(upstream, "judge"))) == (0.9, 1)
+
+
+def test_an_infinite_reward_values_nothing() -> None:
+    """It is no number that a path could be better than others by."""
+    upstream = Upstream(writer(unending, rating=lambda prompt: "inf"))
+
+    async def work() -> float | None:
+        search = Search(run_of(upstream), Guide("small", "reward", "large", 3))
+        return (await search.step(ROOT)).value
+
+    assert virtually(work)[0] == UNKNOWN_VALUE

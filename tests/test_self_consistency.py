@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import pytest
@@ -10,10 +11,11 @@ from fakes_sampling import Sure
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.candidate import Answer
+from router.candidate import Answer, Candidate, Verdict
 from router.configuration import parse_configuration
 from router.configured import configured_menu
 from router.errors import BackendRefused, ConfigurationError
+from router.query import Query
 from router.run import SAMPLING_TEMPERATURE, Run
 from router.stopping.adaptive_consistency import stability
 from router.stopping.value_of_information import ValueOfInformation
@@ -294,3 +296,39 @@ def test_only_a_model_that_gives_logprobs_can_be_weighed_by_them(strategy: str, 
     else:
         with pytest.raises(ConfigurationError, match="logprobs = true"):
             configured_menu(parse_configuration(values))
+
+
+def test_two_notations_of_one_number_outvote_another() -> None:
+    """One half twice beats three once, a rule stops on it, and the caller sees the first as written."""
+    upstream = Upstream(in_turn("Answer: 3", "Answer: 1/2", "Answer: 0.5"))
+    answer, run, _ = voted(SelfConsistency("small", 3, stop_at=1.0), upstream)
+    assert (answer.candidate.text, run.steps[-1].numbers["votes"]) == ("Answer: 1/2", 2)
+    upstream = Upstream(in_turn("Answer: 1/2", "Answer: 0.5", "Answer: 0.50", "Answer: 3/6"))
+    voted(SelfConsistency("small", 16), upstream)
+    assert len(upstream.seen) == 4
+
+
+def test_votes_are_checked_side_by_side() -> None:
+    """A slow verifier costs its time once a batch, and the first draw stands meanwhile."""
+
+    class Slow:
+        """A verifier that takes ten seconds."""
+
+        name = "slow"
+
+        async def verify(self, query: Query, candidate: Candidate, run: Run | None) -> Verdict:
+            await asyncio.sleep(10.0)
+            return Verdict.of(True, self.name, sound=False)
+
+    async def work() -> tuple[Run, str]:
+        run = run_of(Upstream(in_turn("5", "6", "7", "8")))
+        run.verifier = Slow()
+        drawing = asyncio.create_task(SelfConsistency("small", 4, stop_at=1.0, only_valid=True).answer(run))
+        await asyncio.sleep(2.0)
+        standing = run.incumbent.candidate.text if run.incumbent else ""
+        await drawing
+        return run, standing
+
+    (_, standing), seconds = virtually(work)
+    assert standing == "5"
+    assert seconds == pytest.approx(1.0 + 10.0)

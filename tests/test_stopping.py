@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 from fakes_learning import candidates
 from hypothesis import given
@@ -55,7 +53,7 @@ def test_at_one_all_draws_are_made(n: int) -> None:
     assert 0.5 < stability(n, 0) <= 1.0
 
 
-EXAMPLES: Mapping[str, StoppingRule] = {
+EXAMPLES: dict[str, StoppingRule] = {
     "adaptive_consistency": AdaptiveConsistency(),
     "esc": Esc(3),
     "never": Never(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fakes import Said, Upstream, always, virtually
@@ -37,7 +39,7 @@ def run(entry: str, budget: int, task: int, reward: float, tokens: int, *, plain
 
 def test_the_bar_lies_between_its_neighbours_by_tokens() -> None:
     """Half-way in tokens between one draw and three, the bar earns the mean of both, task by task."""
-    runs = [run("vote", 1, i, 0.0, 100, plain=True) for i in range(4)]
+    runs = [run("direct", 1, i, 0.0, 100, plain=True) for i in range(4)]
     runs += [run("vote", 3, i, float(i < 2), 300, plain=True) for i in range(4)]
     runs += [run("new", 2, i, 1.0, 200, plain=False) for i in range(4)]
     rows = rows_of(runs)
@@ -54,9 +56,7 @@ def test_only_tasks_that_all_have_run_are_compared(capsys: pytest.CaptureFixture
     assert "2 tasks" in capsys.readouterr().out
 
 
-def test_no_finished_run_is_no_table(tmp_path: object) -> None:
+def test_no_finished_run_is_no_table(tmp_path: Path) -> None:
     """A work file that is not there yet holds nothing."""
-    from pathlib import Path
-
-    assert read(Path(str(tmp_path)) / "none.jsonl") == []
+    assert read(tmp_path / "none.jsonl") == []
     assert np.array(rows_of([])).size == 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes import RIGHT, Said, Upstream, ask, run_of, virtually
+from fakes import RIGHT, Said, Upstream, ask, in_turn, run_of, virtually
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategy_examples import examples
 
 from router.call import Call
 from router.candidate import Answer, Candidate, Verdict
@@ -99,20 +102,28 @@ def test_without_evidence_the_critic_is_asked_and_its_words_are_passed_on() -> N
 
 
 @pytest.mark.parametrize(
-    "word", ["CORRECT", "CORRECT.", "**CORRECT**", "<think>Is it?\nYes.</think>\nCORRECT"]
+    "word",
+    [
+        *("CORRECT", "CORRECT.", "**CORRECT**", "<think>Is it?\nYes.</think>\nCORRECT"),
+        *("CORRECT\nRating: 10", "CORRECT. **Rating:** 9/10"),
+    ],
 )
 def test_the_fixed_word_stops_it(word: str) -> None:
-    """The critic's one word, however marked."""
+    """The critic's one word, however marked, and a rating that some put beside it."""
     _, run, calls = refined(told(["6"], [word]), VerifyAndRefine("small", 4))
     assert len(calls) == 2
     assert run.steps[-1].decision == "stop"
 
 
 @pytest.mark.parametrize(
-    "word", ["Correct, but late", "NOT CORRECT", "INCORRECT", "correct", "", "CORRECT?!A"]
+    "word",
+    [
+        *("Correct, but late", "NOT CORRECT", "INCORRECT", "correct", "", "CORRECT?!A"),
+        *("CORRECT. Rating: 2", "CORRECT, or not. Rating: 10"),
+    ],
 )
 def test_anything_but_the_fixed_word_is_an_objection(word: str) -> None:
-    """Praise in other words does not stop it."""
+    """Praise in other words does not stop it, nor what a rating contradicts."""
     _, _, calls = refined(told(["6"], [word]), VerifyAndRefine("small", 2))
     assert len(calls) == 4
 
@@ -174,6 +185,94 @@ def test_a_lost_critique_leaves_the_best_answer() -> None:
     answer, _, _ = refined(says, VerifyAndRefine("small", 4))
     assert answer.candidate.text == "6"
     assert not answer.complete
+
+
+class Telling:
+    """A verifier that says of each text what it was told to say."""
+
+    name = "telling"
+    summary = "for tests"
+
+    def __init__(self, verdicts: Mapping[str, Verdict]) -> None:
+        self.verdicts = verdicts
+
+    async def verify(self, query: Query, candidate: Candidate, run: Run | None) -> Verdict:
+        """As told."""
+        return self.verdicts[candidate.text]
+
+
+PASSED_AFTER_A_FAIL = Telling(
+    {"6": Verdict.of(False, "telling", sound=False), "5": Verdict.of(True, "telling", sound=False)}
+)
+
+
+def test_a_pass_stands_before_a_fail_though_its_critique_is_lost() -> None:
+    """The verdict counts as soon as it is there, whatever becomes of the critic."""
+
+    def says(call: Call, number: int) -> Said:
+        return Said(["6", "5", ""][number], error=BackendRefused("away", 503) if number == 2 else None)
+
+    answer, _, _ = refined(says, VerifyAndRefine("small", 4), judge=PASSED_AFTER_A_FAIL)
+    assert answer.candidate.text == "5"
+    assert answer.verdict is not None
+    assert answer.verdict.ruling == "pass"
+
+
+def test_a_pass_is_the_incumbent_while_its_critique_is_awaited() -> None:
+    """A deadline that falls into the critique leaves the revision that passed."""
+    upstream = Upstream(lambda call, number: Said(["6", "5", "CORRECT"][number]))
+
+    async def work() -> Answer | None:
+        run = run_of(upstream)
+        run.verifier = PASSED_AFTER_A_FAIL
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2.5):
+                await VerifyAndRefine("small", 4).answer(run)
+        return run.incumbent
+
+    incumbent, _ = virtually(work)
+    assert incumbent is not None
+    assert incumbent.candidate.text == "5"
+
+
+def test_a_critics_praise_does_not_outweigh_what_the_verifier_found() -> None:
+    """What the verifier cannot judge stays below what passed most of its tests, and does not end it."""
+    judge = Telling(
+        {
+            "mostly": Verdict("fail", 0.8, "telling", True, "one of five"),
+            "prose": Verdict.unknown("telling", ""),
+        }
+    )
+    answer, run, calls = refined(
+        told(["mostly", "prose"], ["CORRECT"]), VerifyAndRefine("small", 3), judge=judge
+    )
+    assert answer.candidate.text == "mostly"
+    assert moves(run) == ["revise", "backtrack"]
+    assert [call.messages[-2]["content"] for call in calls if call.template == "revise"] == ["mostly"] * 2
+
+
+def test_a_critic_decides_where_the_verifier_never_can() -> None:
+    """Of states that the verifier cannot judge, the critic's choice is returned."""
+    judge = Telling({text: Verdict.unknown("telling", "") for text in ("6", "5")})
+    answer, _, _ = refined(
+        told(["6", "5"], ["No. Rating: 2", "CORRECT"]), VerifyAndRefine("small", 3), judge=judge
+    )
+    assert (answer.candidate.text, answer.complete) == ("5", True)
+
+
+@pytest.mark.parametrize("name", examples())
+def test_no_prompt_holds_the_verifiers_reference(name: str) -> None:
+    """Nothing of a request's specification reaches a model but what a verdict's reason says."""
+    strategy = examples()[name]
+    upstream = Upstream(in_turn("6", "It is 7. Rating: 3", "```equations\n1 == 1\n```\nAnswer: 8"))
+
+    async def work() -> None:
+        run = run_of(upstream, ask(verifier={"type": "exact", "reference": "9371"}))
+        await strategy.answer(run)
+
+    virtually(work)
+    assert upstream.seen
+    assert not any("9371" in prompt(call) for call in upstream.seen)
 
 
 @given(rewards=st.lists(st.floats(0, 0.9), min_size=1, max_size=6), patience=st.integers(1, 3))

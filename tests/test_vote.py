@@ -10,6 +10,8 @@ from fakes_sampling import sure_candidate
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.call import Completion
+from router.candidate import Candidate
 from router.errors import InvalidQuery
 from router.vote import WEIGHT_TEMPERATURE, confidence_weights, leading, tally, weighed
 
@@ -88,3 +90,23 @@ def test_weights_are_positive_and_one_in_the_mean(logprobs: list[float | None]) 
     assert all(weight > 0 for weight in weights)
     assert sum(weights) == pytest.approx(len(weights))
     assert all(weight == 1 for weight, told in zip(weights, logprobs, strict=True) if told is None)
+
+
+def test_answers_vote_in_their_normal_form() -> None:
+    """Two notations of one number, or two spellings of one name, are one answer; what leads is shown as it
+    was written."""
+    drawn = candidates("0.5", "3", "1/2", "Paris", "3", " paris.", r"\frac{1}{2}")
+    assert tally(drawn) == {"0.5": 3, "3": 2, "paris": 2}
+    assert weighed(drawn, [0.1, 1, 0.2, 1, 1, 1, 0.3]) == pytest.approx({"0.5": 0.6, "3": 2, "paris": 2})
+    three = candidates("3", "1/2", "0.50")
+    assert three[leading(three)].extracted == "1/2"
+
+
+def test_a_token_without_a_log_probability_is_left_out() -> None:
+    """Backends leave some out, or send null; the mean is of the others."""
+    tokens = [{"token": "a", "logprob": -1.0}, {"token": "b", "logprob": None}, {"token": "c"}]
+    for told, mean in ((tokens, -1.0), (tokens[1:], None)):
+        message = {"role": "assistant", "content": "7"}
+        drawn = Candidate(Completion(message, "stop", 10, 3, {"content": told}), "7")
+        assert drawn.mean_logprob == mean
+        assert confidence_weights([drawn]) == [1.0]

@@ -42,6 +42,10 @@ class Checkable:
         }
 
 
+async def told_by_service(text: str) -> None:
+    """The judge of a task whose verifier goes with the request: the service records its verdict itself."""
+
+
 def judged_by(specification: Mapping[str, Any], messages: Sequence[Message], domain: str | None) -> Judge:
     """The judge that a verifier specification describes; ``InvalidQuery`` where it describes none.
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import orjson
 
-from effortwise.collection.checkable import Checkable, judged_by
+from effortwise.collection.checkable import Checkable, judged_by, told_by_service
 from router.domains import domain_of, named_domain
 from router.errors import ConfigurationError, InvalidQuery
 from router.query import Query
 from serving.request_checks import FIELDS
 
+JUDGED_BY_THE_SERVICE = frozenset(("unit_tests", "program_output", "judge", "reward_model"))
+"""Verifiers that need its sandbox or its models."""
 _KEYS = ("prompt", "messages", "reference", "verifier", "id", "domain")
 
 
@@ -23,7 +25,8 @@ def file_tasks(path: Path, count: int | None) -> list[Checkable]:
     """The tasks of a file, one JSON object a line, at most ``count``; empty lines are passed over.
 
     Each has a ``prompt`` or ``messages``, and a ``reference`` (a number or a text) or a ``verifier``
-    specification; where it has both, the reference judges and the verifier is sent with the request.
+    specification; where it has both, the reference judges and the verifier is sent with the request. A
+    verifier that only the service can run is sent, too, and its verdict recorded there.
     ``ConfigurationError`` names the line.
     """
     tasks: dict[str, Checkable] = {}
@@ -54,8 +57,12 @@ def _task(number: int, line: bytes) -> Checkable:
     domain = fields.get("domain")
     if domain is not None:
         named_domain(domain)
-    judge = judged_by(_check(fields), messages, domain)
-    sent = {"verifier": fields["verifier"]} if "reference" in fields and "verifier" in fields else {}
+    check = _check(fields)
+    judge = judged_by(check, messages, domain)
+    if by_service := check["type"] in JUDGED_BY_THE_SERVICE:
+        judge = told_by_service
+    is_sent = "verifier" in fields and (by_service or "reference" in fields)
+    sent = {"verifier": fields["verifier"]} if is_sent else {}
     return Checkable(
         str(fields.get("id") or f"line-{number}-{hashlib.sha256(line).hexdigest()[:8]}"),
         domain or domain_of(Query(messages)).name,

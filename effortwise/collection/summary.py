@@ -60,7 +60,14 @@ def print_summary(console: Console, collector: Collector, tasks: Sequence[Checka
     unjudged = sum(one.reward is None for one in judged)
     failures = collector.failures
     told = f"{len(tasks)} tasks: {len(judged)} collected, {len(failures)} failed"
-    console.print(told + (f", {unjudged} of them not judged (the judge could not tell)" if unjudged else ""))
+    console.print(
+        told
+        + (
+            f", {unjudged} of them not judged (the judge could not tell, or the service judges)"
+            if unjudged
+            else ""
+        )
+    )
     for task_id, why in list(failures.items())[:_SHOWN_FAILURES]:
         console.print(f"  {task_id}: {why}", style="red", markup=False, soft_wrap=True)
     if len(failures) > _SHOWN_FAILURES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from router.confidence import CONFIDENCE
@@ -13,22 +13,28 @@ from router.features import FEATURES
 from router.policies import POLICIES
 from router.predictors import PREDICTORS
 from router.registry import Registry
+from router.stopping import RULES
 from router.stores import STORES
 from router.strategies import STRATEGIES
+from router.tools import TOOLS
 from router.verifiers import VERIFIERS
 from serving.backends import BACKENDS
+from serving.tools import REMOTE_TOOLS
 
-KINDS: Mapping[str, Registry[Any]] = {
-    "strategies": STRATEGIES,
-    "verifiers": VERIFIERS,
-    "domains": DOMAINS,
-    "policies": POLICIES,
-    "features": FEATURES,
-    "predictors": PREDICTORS,
-    "confidence": CONFIDENCE,
-    "backends": BACKENDS,
-    "stores": STORES,
+KINDS: Mapping[str, Sequence[Registry[Any]]] = {
+    "strategies": [STRATEGIES],
+    "stopping": [RULES],
+    "verifiers": [VERIFIERS],
+    "tools": [TOOLS, REMOTE_TOOLS],
+    "domains": [DOMAINS],
+    "policies": [POLICIES],
+    "features": [FEATURES],
+    "predictors": [PREDICTORS],
+    "confidence": [CONFIDENCE],
+    "backends": [BACKENDS],
+    "stores": [STORES],
 }
+"""The registries of each kind: of tools, those that only compute and those that reach outside."""
 
 
 def catalogue(kind: str, json: bool) -> None:
@@ -45,8 +51,9 @@ def catalogue(kind: str, json: bool) -> None:
             print(f"  {entry:<20} {summary}")
 
 
-def _lines(registry: Registry[Any]) -> dict[str, str]:
-    return {name: getattr(registry[name], "summary", "") or _first_line(registry[name]) for name in registry}
+def _lines(registries: Sequence[Registry[Any]]) -> dict[str, str]:
+    kinds = {name: registry[name] for registry in registries for name in registry}
+    return {name: getattr(kind, "summary", "") or _first_line(kind) for name, kind in sorted(kinds.items())}
 
 
 def _first_line(kind: type) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import exp, log, log1p
 from typing import Any, ClassVar
@@ -81,7 +81,7 @@ def inputs(evidence: Evidence) -> dict[str, float]:
     candidate, verdict = evidence.candidates[chosen], _verdict(evidence, chosen)
     votes = tally(evidence.candidates)
     count = len(evidence.candidates)
-    mine = 0 if candidate.extracted is None else votes[candidate.extracted]
+    mine = 0 if candidate.compared is None else votes[candidate.compared]
     prior = min(max(evidence.prior, 1e-4), 1 - 1e-4)
     return {
         "intercept": 1.0,
@@ -109,7 +109,5 @@ def _standing(verdict: Verdict | None) -> int:
 
 def _mean_log_probability(candidate: Candidate) -> float:
     """Mean log-probability of the reply's tokens, at least -5; 0 where the backend gives none."""
-    logprobs = candidate.completion.logprobs or {}
-    tokens: Sequence[Mapping[str, Any]] = logprobs.get("content") or ()
-    values = [float(token["logprob"]) for token in tokens if token.get("logprob") is not None]
-    return max(sum(values) / len(values), -5.0) if values else 0.0
+    mean = candidate.mean_logprob
+    return 0.0 if mean is None else max(mean, -5.0)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from math import exp, log
 from typing import Any, ClassVar
 
-from router.answers import normalise
 from router.confidence import Evidence
 from router.confidence.agreement import SOUND_PASS, Agreement, leader
 from router.errors import BundleError
@@ -108,12 +107,11 @@ class Consensus:
 
     def _voice(self, agreement: Agreement, evidence: Evidence) -> Voice:
         chosen = evidence.candidates[leader(evidence)]
-        answer = None if chosen.extracted is None else normalise(chosen.extracted)
         alone = agreement.probability(evidence)
         own = self.learnt["own"]
         weights = own.get(evidence.arm, own[""])
         chance = _dot(weights, own_inputs(alone, reading_of(evidence)))
-        return Voice(evidence.arm, answer, chance, alone == SOUND_PASS)
+        return Voice(evidence.arm, chosen.compared, chance, alone == SOUND_PASS)
 
     def _standing(self, voices: Sequence[Voice]) -> Standing:
         groups = _grouped(voices)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from router.answers import final_answer, question_of, words_of
+from router.code_answers import fenced_blocks
 from router.domains import MODEL
 from router.query import Query
 
@@ -24,8 +25,6 @@ _WANTS_CODE = re.compile(
 _BEGINS_FUNCTION = re.compile(
     r"^(?:async )?def \w+\([^\n]*:[ \t]*\n[ \t]+(?:\"\"\"|'''|pass\b|\.\.\.|#)", re.MULTILINE
 )
-_FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
-_OPEN_FENCE = re.compile(r"^[ \t]*```[^\n`]*\n", re.MULTILINE)
 _DEFINES = re.compile(
     r"^[ \t]*(?:async def|def|class|function|fn|func|public|interface|CREATE)\b", re.MULTILINE
 )
@@ -54,12 +53,11 @@ class Code:
         return not _NOUNS.isdisjoint(words_of(question)) and _WANTS_CODE.search(question) is not None
 
     def extract(self, query: Query, text: str) -> str | None:
-        """The last closed fenced block that defines something, so that an example of its use is not taken
-        for it; else the last one; of a reply that was cut off within one, its beginning; a reply that is
-        code as a whole; else what any reply is read for."""
-        blocks: list[str] = [block.rstrip() for block in _FENCED.findall(text) if block.strip()]
+        """The last fenced block that defines something, so that an example of its use is not taken for it;
+        else the last one; a reply that is code as a whole; else what any reply is read for."""
+        blocks = [block.rstrip() for _, block in fenced_blocks(text)]
+        if written := [block for block in blocks if block]:
+            return next((block for block in reversed(written) if _DEFINES.search(block)), written[-1])
         if blocks:
-            return next((block for block in reversed(blocks) if _DEFINES.search(block)), blocks[-1])
-        if opened := _OPEN_FENCE.search(text):
-            return text[opened.end() :].rstrip() or None
+            return None
         return text if _LOOKS_LIKE_CODE.match(text) else final_answer(query, text)

@@ -10,10 +10,11 @@ from typing import Any
 from router.call import Purpose
 from router.candidate import Candidate
 from router.errors import ConfigurationError
-from router.run import SAMPLING_TEMPERATURE, Run
+from router.run import LOGPROBS, Run
 from router.search.path import ROOT, Path
 from router.search.valuing import ASKING, VALUERS, valued
 from router.strategies import Strategy, Traits
+from router.strategies._dialogue import differing
 from router.templates import instructed
 
 PLAIN = "chain_of_thought"
@@ -96,17 +97,12 @@ class Guide:
             messages,
             template="finish" if purpose == "candidate" else "step",
             purpose=purpose,
-            parameters={**_varied(run), **self._told(run)},
+            parameters={**differing(run.query), **self._told(run)},
         )
 
     def _told(self, run: Run) -> Mapping[str, Any]:
         """Where log-probabilities are the value, they are asked for."""
-        return {"logprobs": True} if self.value == "likelihood" and run.cards[self.model].logprobs else {}
-
-
-def _varied(run: Run) -> Mapping[str, Any]:
-    """Steps from one path must differ."""
-    return {"temperature": SAMPLING_TEMPERATURE} if run.query.parameters.get("temperature") == 0 else {}
+        return LOGPROBS if self.value == "likelihood" and run.cards[self.model].logprobs else {}
 
 
 def family_of(strategy: Strategy, model: str) -> str:

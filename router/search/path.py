@@ -11,7 +11,10 @@ UNKNOWN_VALUE = 0.5
 """Of a path that nobody could value."""
 
 _ANSWERED = re.compile(
-    r"^[ \t>*_#-]{0,8}(?:the )?(?:final )?answer[*_ \t]{0,4}(?::|is\b)|^####|\\boxed\{",
+    r"^[ \t>*_#-]{0,8}(?:the )?(?:final )?answer[*_ \t]{0,4}"
+    r"(?::|is\b(?!:?\s{1,4}(?:not|still|yet|unknown|unclear|open)\b))[\s*_`:]{0,16}(?![\s*_`:])."
+    r"|^####[ \t]{0,8}(?!step\b|part\b|case\b)[^\s#](?![^\n]*\n\s{0,8}\S)"
+    r"|\\boxed\{\s{0,8}[^\s}]",
     re.IGNORECASE | re.MULTILINE,
 )
 

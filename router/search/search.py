@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from router.candidate import Answer
@@ -32,7 +32,7 @@ def best_first(paths: Sequence[Path]) -> list[Path]:
 
 @dataclass(slots=True)
 class Search:
-    """The paths of one search, by their text, and how it goes on.
+    """The paths of one search, by their text and whether they are complete, and how it goes on.
 
     The best complete path stands as the run's incumbent; before there is one, the best partial. passed: a
     sound verifier passed a path. exhausted: no call came through any more. lost: calls that failed.
@@ -40,7 +40,7 @@ class Search:
 
     run: Run
     guide: Guide
-    paths: dict[str, Path] = field(default_factory=dict)
+    paths: dict[tuple[str, bool], Path] = field(default_factory=dict)
     begun: bool = False
     passed: bool = False
     exhausted: bool = False
@@ -54,7 +54,7 @@ class Search:
     @property
     def reached(self) -> list[Path]:
         """The complete paths that were found step by step."""
-        return [path for path in self._complete() if path.steps[0].template != PLAIN]
+        return [path for path in self._complete() if not _is_plain(path)]
 
     async def round(self, work: Sequence[Growth]) -> list[Path]:
         """The new paths of parallel work, in its order; a sound pass cancels the rest. With the first
@@ -79,7 +79,8 @@ class Search:
     async def grow(self, path: Path) -> Path | None:
         """The path with one more step, valued; ``None`` where that is known already."""
         longer = await self.guide.propose(self.run, path)
-        return None if longer.text in self.paths else await self.weigh(longer)
+        known = {(longer.text, True), (longer.text, False)} & self.paths.keys()
+        return None if known else await self.weigh(longer)
 
     async def step(self, path: Path) -> Path:
         """The path with one more step, valued, whether it is known or not."""
@@ -96,11 +97,8 @@ class Search:
     async def weigh(self, path: Path) -> Path:
         """The path with its value, which is asked for once. It stands before it has one, should the time
         end meanwhile."""
-        known = self.paths.get(path.text)
-        if known is not None and known.value is not None and known.complete is path.complete:
-            return known
-        self._keep(path)
-        return self._keep(await self.guide.weigh(self.run, path))
+        kept = self._keep(path)
+        return kept if kept.value is not None else self._keep(await self.guide.weigh(self.run, kept))
 
     async def conclude(self, choose: Choice = best) -> Answer:
         """The chosen complete path. Where the search reached none, the best partial path is finished
@@ -140,7 +138,8 @@ class Search:
         return [path for path in self.paths.values() if path.complete]
 
     def _keep(self, path: Path) -> Path:
-        self.paths[path.text] = path
+        key = path.text, path.complete
+        path = self.paths[key] = _one_of(self.paths.get(key), path)
         self.passed |= path.passed
         complete = self._complete()
         if path.complete or not complete:
@@ -157,6 +156,19 @@ class Search:
         reason = "a path passed" if self.passed else "no call came through" if self.exhausted else "searched"
         found = {"paths": float(len(self.paths)), "complete": float(len(complete))}
         self.run.note("stop", reason, **found, value=max(chosen.rank, 0.0), steps=float(len(chosen.steps)))
+
+
+def _one_of(known: Path | None, path: Path) -> Path:
+    """Of two paths of the same words, that which was found step by step, with the value that is known."""
+    if known is None:
+        return path
+    shown = known if _is_plain(path) else path
+    told = known if path.value is None else path
+    return replace(shown, value=told.value, verdict=told.verdict)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.steps[0].template == PLAIN
 
 
 async def _numbered(number: int, work: Growth) -> tuple[int, Path | None]:

@@ -38,8 +38,7 @@ async def _by_judge(run: Run, model: str, path: Path) -> float | None:
 
 
 async def _by_reward(run: Run, model: str, path: Path) -> float | None:
-    reward = await run.score(model, path.candidate)
-    return None if math.isnan(reward) else min(max(reward, 0.0), 1.0)
+    return Verdict.rewarded(await run.score(model, path.candidate), "reward").reward
 
 
 async def _by_likelihood(run: Run, model: str, path: Path) -> float | None:
@@ -73,5 +72,5 @@ async def valued(run: Run, kind: str, model: str, path: Path) -> Path:
     except (BackendError, BudgetExceeded):
         value = None
     if value is not None and verdict is None and path.complete and kind in ASKING:
-        verdict = Verdict("pass" if value >= UNKNOWN_VALUE else "fail", value, kind)
+        verdict = Verdict.rewarded(value, kind)
     return path.valued(UNKNOWN_VALUE if value is None else value, verdict)

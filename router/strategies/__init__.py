@@ -30,7 +30,8 @@ class Traits:
     for best-of-n with a sound verifier; a majority vote may fall. quotes: how many earlier replies
     (``Run.quote``) one of its prompts may hold. needs_sandbox: runs code. needs_logprobs: weighs replies by
     their log-probabilities, so its models must give them. needs_continuing: its models must go on with a
-    partial reply. level: the native effort that its models must take.
+    partial reply. levels: pairs of a model and a native level of effort that it must take. server_tools: the
+    tools of the server that it names.
     """
 
     tools: bool = False
@@ -41,7 +42,8 @@ class Traits:
     needs_sandbox: bool = False
     needs_logprobs: bool = False
     needs_continuing: bool = False
-    level: str | None = None
+    levels: frozenset[tuple[str, str]] = frozenset()
+    server_tools: frozenset[str] = frozenset()
 
 
 class Strategy(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from router.strategies._dialogue import aloud
+from router.thinking import aloud
 
 MOST_ACTIONS = 4
 """Of one step; further ones are not run."""

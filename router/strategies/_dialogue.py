@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,17 +11,6 @@ from router.run import SAMPLING_TEMPERATURE
 STEP_TOKENS = 1 << 20
 """No cap of a step's own: that of a reply holds, or ``AUXILIARY_TOKENS`` where the caller wants a shorter
 answer, since a step is none."""
-
-_THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
-
-
-def aloud(reply: str) -> str:
-    """A reply without the thinking that some models put before it.
-
-    >>> aloud("<think>Is it? It is.</think>CORRECT")
-    'CORRECT'
-    """
-    return _THOUGHT.sub("", reply).strip()
 
 
 def replied(messages: Sequence[Message], reply: str, instruction: str) -> Sequence[Message]:

@@ -45,9 +45,10 @@ class Standing:
         self.run.offer(self.answer(complete=False))
 
     def step(self, candidate: Candidate) -> Candidate:
-        """Take the text of a step in."""
+        """Take the text of a step in, which stands as long as nothing better does."""
         self.replies.append(candidate)
-        self.run.offer(self.answer(complete=False))
+        if not self.found and not self.plain:
+            self.run.offer(self.answer(complete=False))
         return candidate
 
     async def draw(self, model: str) -> bool:

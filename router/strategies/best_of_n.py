@@ -6,22 +6,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from math import inf, isnan
-from typing import Any, ClassVar
+from math import inf
+from typing import ClassVar
 
-from router.candidate import Answer, Candidate, Ruling, Verdict
+from router.candidate import Answer, Candidate, Verdict
 from router.errors import BackendError, BudgetExceeded, ConfigurationError, OutOfCompute
 from router.pairwise import compare
 from router.parallel import as_they_come
-from router.run import Run
+from router.run import LOGPROBS, Run
 from router.strategies import Traits
 from router.templates import render
 from router.verifiers.judge import Judge
 
 COMPARE = ("pointwise", "pairwise")
 BY = ("verifier", "likelihood")
-LOGPROBS: Mapping[str, Any] = {"logprobs": True}
-REWARD_PASSES_AT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +171,7 @@ class BestOfN:
             async for judged in found:
                 pile.add(judged)
                 run.offer(pile.best(complete=False))
-                if self._verified and _settles(judged.verdict):
+                if self._verified and judged.verdict is not None and judged.verdict.settles:
                     return True
         return False
 
@@ -205,32 +203,29 @@ class BestOfN:
         return run.offer(best)
 
 
-def _settles(verdict: Verdict | None) -> bool:
-    """Whether a pass ends the search: it means that the answer is right, or nothing could rank above it."""
-    return verdict is not None and verdict.ruling == "pass" and (verdict.sound or verdict.reward >= 1)
-
-
 async def _knockout(run: Run, pile: _Pile, judge: str) -> bool:
-    """Match after match, a round side by side, until one stands; false where a round failed."""
-    standing = list(range(len(pile)))
+    """Match after match, a round side by side, until one stands; false where any of them failed, which
+    the earlier candidate then survives."""
+    standing, all_held = list(range(len(pile))), True
     while len(standing) > 1:
         pairs = list(zip(standing[::2], standing[1::2], strict=False))
         try:
             won = await run.together([_match(run, pile, judge, *pair) for pair in pairs])
         except (BackendError, OutOfCompute):
             return False
+        all_held &= None not in won
         survivors = [pair[0] if i is None else i for i, pair in zip(won, pairs, strict=True)]
         standing = survivors + standing[2 * len(pairs) :]
         for i in standing:
             pile.rounds[i] += 1
         run.offer(pile.best(complete=False))
-    return True
+    return all_held
 
 
 async def _match(run: Run, pile: _Pile, judge: str, left: int, right: int) -> int:
     """The number of the winner; of equal ones the earlier. The same answer twice is no contest."""
     one, other = pile.judged[left].candidate, pile.judged[right].candidate
-    if one.extracted is not None and one.extracted == other.extracted:
+    if one.compared is not None and one.compared == other.compared:
         return left
     return left if await compare(run, judge, one, other) >= 0.5 else right
 
@@ -242,8 +237,4 @@ async def _rewarded(run: Run, reward_model: str, candidate: Candidate) -> _Judge
         number = await run.score(reward_model, candidate)
     except (BackendError, BudgetExceeded) as error:
         return _Judged(candidate, Verdict.unknown("reward_model", str(error)), -inf)
-    if isnan(number):
-        return _Judged(candidate, Verdict.unknown("reward_model", "The reward is not a number."), -inf)
-    reward = min(max(number, 0.0), 1.0)
-    ruling: Ruling = "pass" if reward >= REWARD_PASSES_AT else "fail"
-    return _Judged(candidate, Verdict(ruling, reward, "reward_model"), number)
+    return _Judged(candidate, Verdict.rewarded(number, "reward_model"), number)

@@ -78,7 +78,8 @@ class Cascade:
         return joint_demand(self.stages)
 
     async def answer(self, run: Run) -> Answer:
-        """The most probable answer of the stages that were run."""
+        """The most probable answer of the stages that were run; not complete where one was wanted that
+        failed, or that the budget did not admit."""
         heard: list[Heard] = []
         for number, stage in enumerate(self.stages):
             following = self.stages[number + 1 :]
@@ -86,7 +87,7 @@ class Cascade:
                 heard.append(await hear(run, stage))
             except (BackendError, OutOfCompute):
                 if heard:
-                    break
+                    return self._cut_short(run, stage, heard)
                 if not following:
                     raise
                 run.note("escalate", f"{stage.arm_id} failed")
@@ -96,6 +97,11 @@ class Cascade:
             if self._stops(run, leader, [stage.arm_id for stage in following]):
                 break
         return leader_of(run, heard).heard.answer
+
+    def _cut_short(self, run: Run, failed: Stage, heard: Sequence[Heard]) -> Answer:
+        leader = leader_of(run, heard)
+        run.note("stop", f"{failed.arm_id} failed", probability=leader.probability)
+        return run.offer(replace(leader.heard.answer, complete=False))
 
     def _stops(self, run: Run, leader: Leader, following: Sequence[str]) -> bool:
         numbers = {"probability": leader.probability, "leader": float(leader.number)}
@@ -121,6 +127,8 @@ def joint_traits(stages: Sequence[Stage]) -> Traits:
         needs_sandbox=any(traits.needs_sandbox for traits in each),
         needs_logprobs=any(traits.needs_logprobs for traits in each),
         needs_continuing=any(traits.needs_continuing for traits in each),
+        levels=frozenset().union(*(traits.levels for traits in each)),
+        server_tools=frozenset().union(*(traits.server_tools for traits in each)),
     )
 
 

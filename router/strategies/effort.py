@@ -33,7 +33,7 @@ class Effort:
     @property
     def traits(self) -> Traits:
         """Serves everything that its model serves."""
-        return Traits(tools=True, level=self.level)
+        return Traits(tools=True, levels=frozenset({(self.model, self.level)}))
 
     @property
     def family(self) -> str:

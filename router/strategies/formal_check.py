@@ -37,6 +37,8 @@ _BLOCK = re.compile(
     rf"^[ \t]*```[ \t]*({'|'.join(get_args(Language))})\b[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$\n?|\Z)",
     re.MULTILINE | re.DOTALL,
 )
+_NO_ANSWER = re.compile(r"\banswer\b|[\s:*_#`]+", re.IGNORECASE)
+"""What is no answer by itself: the label of one, and marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class FormalCheck:
         return True
 
     async def _checked(self, sandbox: Sandbox, reply: Candidate) -> Verdict:
+        if not _NO_ANSWER.sub("", _BLOCK.sub("", reply.text)):
+            return Verdict.unknown(SOURCE, "there is no answer beside the claim")
         stated = [text for language, text in _BLOCK.findall(reply.text) if language == self.language]
         if not stated:
             return Verdict.unknown(SOURCE, f"there is no ```{self.language} block")

@@ -16,7 +16,6 @@ from typing import ClassVar
 import numpy as np
 
 from router.candidate import Answer
-from router.draw import uniform
 from router.errors import BackendError, ConfigurationError, OutOfCompute
 from router.run import Run
 from router.search.guide import Guide, family_of
@@ -101,7 +100,7 @@ class MonteCarloTreeSearch:
     def _rule(self, run: Run) -> Uct | Adaptive:
         if self.branching == "fixed":
             return Uct(self.depth, self.branch, self.exploration)
-        seed = int(uniform("tree", run.query.id) * 2**53)
+        seed = int(run.chance("tree") * 2**53)
         return Adaptive(self.depth, np.random.default_rng(seed))
 
 

@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 
 from router.candidate import Answer
-from router.draw import uniform
 from router.errors import ConfigurationError
 from router.estimate import FloatArray
 from router.run import Run
@@ -27,8 +26,8 @@ _CERTAIN = 0.99
 def _most_backed(paths: Sequence[Path]) -> Path:
     """The best path of the answer with the largest sum of values."""
     candidates = [path.candidate for path in paths]
-    leader = candidates[leading(candidates, [max(path.rank, 0.0) for path in paths])].extracted
-    return best([path for path, each in zip(paths, candidates, strict=True) if each.extracted == leader])
+    leader = candidates[leading(candidates, [max(path.rank, 0.0) for path in paths])].compared
+    return best([path for path, each in zip(paths, candidates, strict=True) if each.compared == leader])
 
 
 _CHOICES: Mapping[str, Choice] = {"value": best, "vote": _most_backed}
@@ -93,7 +92,7 @@ class ParticleFiltering:
                 break
             moved = await search.round([partial(search.step, path) for path in moving])
             alive = [*(path for path in particles if path.complete), *moved]
-            particles = _resampled(alive, self.n, uniform("particles", f"{run.query.id}:{level}"))
+            particles = _resampled(alive, self.n, run.chance(f"particles:{level}"))
         return await search.conclude(_CHOICES[self.choose])
 
 

@@ -12,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 
 from router.candidate import Answer, Candidate, Verdict
-from router.draw import uniform
 from router.errors import BackendError, ConfigurationError, OutOfCompute
 from router.parallel import as_they_come
 from router.run import Run
@@ -144,7 +143,7 @@ class PromptBandit:
 
     async def answer(self, run: Run) -> Answer:
         """The best candidate."""
-        seed = int(uniform("prompts", run.query.id) * 2**53)
+        seed = int(run.chance("prompts") * 2**53)
         drawn, passed, levers = _Pulls(np.random.default_rng(seed)), False, self._levers
         while not passed and len(drawn.pulls) < self.n:
             before = len(drawn.pulls)
@@ -164,7 +163,7 @@ class PromptBandit:
             async for pull in pulls:
                 drawn.pulls.append(pull)
                 run.offer(drawn.best(complete=False))
-                if self.judge is None and _settles(pull.verdict):
+                if self.judge is None and pull.verdict is not None and pull.verdict.settles:
                     return True
         return False
 
@@ -185,8 +184,3 @@ class PromptBandit:
         }
         run.note("stop", "a candidate passed" if passed else f"{count} of {self.n} drawn", **numbers)
         return run.offer(drawn.best(complete=passed or count == self.n))
-
-
-def _settles(verdict: Verdict | None) -> bool:
-    """Whether a pass means that the answer is right, or nothing could rank above it."""
-    return verdict is not None and verdict.ruling == "pass" and (verdict.sound or verdict.reward >= 1)

@@ -55,8 +55,9 @@ class React:
 
     @property
     def traits(self) -> Traits:
-        """The last prompt holds n - 1 replies, as many observations, and what the tools are."""
-        return Traits(response_format=False, quotes=2 * self.n - 1)
+        """The last prompt holds n - 1 replies, as many observations, and what the tools are. A configuration
+        that names a tool which it has not is refused."""
+        return Traits(response_format=False, quotes=2 * self.n - 1, server_tools=frozenset(self._named))
 
     @property
     def family(self) -> str:
@@ -96,8 +97,14 @@ class React:
             seen += await self._observed(run, tools, reply, asked)
         return True
 
+    @property
+    def _named(self) -> list[str]:
+        return [name for name in map(str.strip, self.tools.split(",")) if name]
+
     def _offered(self, run: Run) -> Mapping[str, Tool]:
-        names = [name.strip() for name in self.tools.split(",")] if self.tools else list(run.tools)
+        names = self._named or list(run.tools)
+        if missing := [name for name in names if name not in run.tools]:
+            run.note("continue", f"there is no tool {missing[0]}", missing=len(missing))
         return {name: run.tools[name] for name in names if name in run.tools}
 
     async def _observed(

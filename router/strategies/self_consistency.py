@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from router.ballots import Ballots
 from router.candidate import Answer, Candidate, Verdict
 from router.errors import BackendError, ConfigurationError, OutOfCompute
-from router.run import Run
+from router.parallel import as_they_come
+from router.run import LOGPROBS, Run
 from router.stopping import RULES, Draws, StoppingRule, next_batch, top_two
 from router.stopping.adaptive_consistency import AdaptiveConsistency, stability
 from router.strategies import Traits
@@ -18,7 +19,6 @@ from router.templates import render
 from router.verifiers import Asking
 
 WEIGHTS = ("count", "logprob")
-LOGPROBS: Mapping[str, Any] = {"logprobs": True}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -123,17 +123,22 @@ class SelfConsistency:
         return self._stop(run, rule, ballots)
 
     async def _draw(self, run: Run, batch: int, ballots: Ballots) -> None:
-        more = LOGPROBS if self.weigh == "logprob" else None
-        draws = run.samples(self.model, batch, template=self.template, parameters=more)
-        async with aclosing(draws) as candidates:
-            async for candidate in candidates:
-                ballots.cast(candidate, await self._verdict(run, candidate))
+        async with aclosing(as_they_come([self._one(run) for _ in range(batch)])) as drawn:
+            async for candidate, verdict in drawn:
+                ballots.cast(candidate, verdict)
                 run.offer(ballots.elected(complete=False))
+
+    async def _one(self, run: Run) -> tuple[Candidate, Verdict | None]:
+        more = LOGPROBS if self.weigh == "logprob" else None
+        candidate = await run.sample(self.model, template=self.template, repeated=True, parameters=more)
+        return candidate, await self._verdict(run, candidate)
 
     async def _verdict(self, run: Run, candidate: Candidate) -> Verdict | None:
         """A filter is cheap: no model is asked whether a vote may count."""
         if not self.only_valid or isinstance(run.verifier, Asking):
             return None
+        if run.incumbent is None:  # better than nothing, should the time end while it is judged
+            run.offer(Answer(candidate, None, (candidate,), (None,), complete=False))
         return await run.verify(candidate)
 
     def _draws(self, ballots: Ballots) -> Draws:

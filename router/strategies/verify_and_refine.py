@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, TypeAlias
 
 from router.call import Completion
@@ -14,9 +14,10 @@ from router.confidence import Evidence
 from router.errors import BackendError, ConfigurationError, OutOfCompute
 from router.run import Run, net_worth
 from router.strategies import Traits
-from router.strategies._dialogue import aloud, differing, replied
+from router.strategies._dialogue import differing, replied
 from router.tariff import to_usd
 from router.templates import render
+from router.thinking import aloud
 
 Move: TypeAlias = Literal["revise", "backtrack", "explore"]
 
@@ -31,8 +32,10 @@ _REVISE = (
     "The answer above is not right yet, for the reason below. Give the whole answer again, corrected, "
     "in the form that was asked for at first, and nothing else.\n"
 )
-_APPROVED = re.compile(rf"\W*{NOTHING_WRONG}\W*")
-_RATING = re.compile(r"\bRating\W{1,6}(10|\d(?:\.\d+)?)\b(?!\.?\d)", re.IGNORECASE)
+_RATING = re.compile(r"\b(?i:rating)\W{1,6}(10|\d(?:\.\d+)?)\b(?!\.?\d)")
+_APPROVED = re.compile(rf"\W*{NOTHING_WRONG}\W*(?:{_RATING.pattern}(?:\s*(?:/|out of)\s*10)?\W*)?")
+_APPROVED_FROM = 0.5
+"""A lower rating beside the word of approval contradicts it."""
 _UNKNOWN_WORTH = (-1.0, -1.0)
 
 
@@ -40,14 +43,33 @@ _UNKNOWN_WORTH = (-1.0, -1.0)
 class State:
     """One answer and what speaks for and against it.
 
-    worth: in [0, 1] each, compared in turn: the verdict's reward where it ruled, else the critic's rating,
-    else P(right); then the critic's rating. objection: what is wrong with it, empty where nothing was found.
+    worth: in [0, 1] each, compared in turn: the verdict's reward, which is 0 where the verifier could not
+    tell; then the critic's rating, else P(right). Without a verifier the latter stands for both. objection:
+    what is wrong with it, empty where nothing was found.
     """
 
     candidate: Candidate
     verdict: Verdict | None = None
     worth: tuple[float, float] = _UNKNOWN_WORTH
     objection: str = ""
+
+    @classmethod
+    def ruled(cls, candidate: Candidate, verdict: Verdict | None) -> State:
+        """What the verdict alone makes of a candidate."""
+        if verdict is None:
+            return cls(candidate)
+        if verdict.ruling == "fail":
+            told = f"A check ({verdict.source}) failed. {verdict.reason}"
+            return cls(candidate, verdict, (verdict.reward, 0.0), told)
+        return cls(candidate, verdict, (verdict.reward, float(verdict.ruling == "pass" and verdict.sound)))
+
+    @property
+    def settled(self) -> bool:
+        """Whether no critic need be asked: the verifier found something wrong, or is sure."""
+        verdict = self.verdict
+        return verdict is not None and (
+            verdict.ruling == "fail" or (verdict.ruling == "pass" and verdict.sound)
+        )
 
 
 @dataclass(slots=True)
@@ -69,9 +91,9 @@ class Path:
         return max(self.states, key=lambda state: state.worth)
 
     def move(self, patience: int) -> Move:
-        """What to do after the latest state, which was judged and found wanting."""
+        """What to do after the latest state, which was judged and found wanting, or is not the best."""
         latest = self.states[-1]
-        if self.base is None or latest.worth > self.base.worth:
+        if latest.objection and (self.base is None or latest.worth > self.base.worth):
             self.base, self.failures = latest, 0
             return "revise"
         self.failures += 1
@@ -93,12 +115,12 @@ class VerifyAndRefine:
     """At most ``n`` answers: a draw, then revisions of it.
 
     What is wrong with an answer is told by the query's verifier where it fails; else by a critique of
-    ``critic`` (the model itself where none is named). A revision that is no better leads back to the best
-    state; after ``patience`` of them in a row a fresh draw is tried instead. It stops where a sound
-    verifier passes, where the critic finds nothing wrong, after ``n`` answers, or where one more is not
-    worth its price: stakes * (1 - P(right)) * prior <= lambda * mean cost of the answers so far, as one more
-    is right at best as often as the arm is. The answer of the highest worth is returned, the earliest of
-    equals. template: of the fresh draws.
+    ``critic`` (the model itself where none is named), whose word never outweighs the verifier's. A revision
+    that is no better leads back to the best state; after ``patience`` of them in a row a fresh draw is tried
+    instead. It stops where a sound verifier passes, where the critic finds nothing wrong with the best,
+    after ``n`` answers, or where one more is not worth its price: stakes * (1 - P(right)) * prior <=
+    lambda * mean cost of the answers so far, as one more is right at best as often as the arm is. The answer
+    of the highest worth is returned, the earliest of equals. template: of the fresh draws.
     """
 
     name: ClassVar[str] = "verify_and_refine"
@@ -159,9 +181,11 @@ class VerifyAndRefine:
         path.states.append(State(candidate))
         run.offer(path.answer(complete=False))
         verdict = await run.verify(candidate)
-        path.states[-1] = State(candidate, verdict)
-        path.states[-1] = await self._judged(run, path, candidate, verdict)
+        path.states[-1] = State.ruled(candidate, verdict)
         run.offer(path.answer(complete=False))
+        if not path.states[-1].settled:
+            path.states[-1] = await self._criticised(run, path, path.states[-1])
+            run.offer(path.answer(complete=False))
 
     async def _drawn(self, run: Run, path: Path, move: Move) -> Candidate:
         if path.base is None:
@@ -175,23 +199,18 @@ class VerifyAndRefine:
             parameters=differing(run.query) if move == "backtrack" else None,
         )
 
-    async def _judged(self, run: Run, path: Path, candidate: Candidate, verdict: Verdict | None) -> State:
-        """External evidence first: the critic is asked where there is none, or where it may pass what is
-        wrong."""
-        ruling = "unknown" if verdict is None else verdict.ruling
-        if verdict is not None and ruling == "fail":
-            told = f"A check ({verdict.source}) failed. {verdict.reason}"
-            return State(candidate, verdict, (verdict.reward, 0.0), told)
-        if verdict is not None and ruling == "pass" and verdict.sound:
-            return State(candidate, verdict, (verdict.reward, 1.0))
-        critique = await self._critique(run, candidate)
+    async def _criticised(self, run: Run, path: Path, state: State) -> State:
+        """The state with the critic's word, which is asked for where there is no verdict, or one that may
+        pass what is wrong."""
+        critique = await self._critique(run, state.candidate)
         path.spent_nano += _cost_nano(run, self._critic, critique.completion)
         said = aloud(critique.text)
-        approved = _APPROVED.fullmatch(said) is not None
+        approved = _approved(said)
         rating = 1.0 if approved else _rating(said)
-        rated = _probability(run, State(candidate, verdict)) if rating is None else rating
-        worth = verdict.reward if verdict is not None and ruling == "pass" else rated
-        return State(candidate, verdict, (worth, rated), "" if approved else said or "It is wrong.")
+        if rating is None:
+            rating = _probability(run, state)
+        worth = rating if state.verdict is None else state.verdict.reward
+        return replace(state, worth=(worth, rating), objection="" if approved else said or "It is wrong.")
 
     async def _critique(self, run: Run, candidate: Candidate) -> Candidate:
         messages = replied(run.query.messages, run.quote(candidate.text), _CRITIQUE)
@@ -215,7 +234,7 @@ class VerifyAndRefine:
         return move
 
     def _end(self, path: Path, net: float) -> str | None:
-        if not path.states[-1].objection:
+        if not path.best.objection:
             return "nothing wrong was found"
         if len(path.states) == self.n:
             return f"{self.n} of {self.n} answers"
@@ -241,6 +260,12 @@ def _probability(run: Run, state: State) -> float:
 def _cost_nano(run: Run, model: str, completion: Completion) -> int:
     tariff = run.cards[model].tariff
     return tariff.cost_nano(completion.prompt_tokens, completion.completion_tokens)
+
+
+def _approved(critique: str) -> bool:
+    """Whether a critique says the one word, if with a rating that does not contradict it."""
+    rating = _rating(critique)
+    return _APPROVED.fullmatch(critique) is not None and (rating is None or rating >= _APPROVED_FROM)
 
 
 def _rating(critique: str) -> float | None:

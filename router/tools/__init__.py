@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Protocol
 
 from router.registry import Registry
 
+DEFAULT_TOOLS = ("calculator", "python")
+"""What there is where none is configured: by the same names; ``python`` with a sandbox only."""
 MAX_RESULT_CHARACTERS = 4_000
 """Of a longer result the model sees the beginning and the end."""
 

@@ -5,6 +5,9 @@ The code under test shares the process, as tests need it to. It finds neither th
 argument nor the input, and what it prints goes nowhere; ending the process early leaves reports out.
 """
 
+import ast
+import asyncio
+import inspect
 import json
 import os
 import sys
@@ -30,8 +33,10 @@ def main() -> None:
         report({"code": problem})
         end(0)
     for number, test in enumerate(job["tests"]):
-        run = partial(_run, test, namespace, job["entry_point"])
-        report({"test": number, "problem": _problem_of(run, {**sources, "tests.py": test})})
+        executed: list[None] = []
+        run = partial(_run, test, namespace, job["entry_point"], executed)
+        problem = _problem_of(run, {**sources, "tests.py": test})
+        report({"test": number, "problem": problem, "assertions": len(executed)})
     report({"end": True})
     end(0)  # threads that the code left behind are not waited for
 
@@ -55,37 +60,93 @@ def _module() -> types.ModuleType:
     return module
 
 
-def _execute(source: str, name: str, namespace: dict[str, Any]) -> None:
+def _execute(source: str | ast.Module, name: str, namespace: dict[str, Any]) -> None:
     exec(compile(source, name, "exec"), namespace)  # noqa: S102  # to run it is the point
 
 
-def _run(test: str, code: dict[str, Any], entry_point: str | None) -> None:
+def _run(test: str, code: dict[str, Any], entry_point: str | None, executed: list[None]) -> None:
     """A test's statements, then what it defines to be run: ``check(candidate)``, functions named
-    ``test...``, and classes of ``unittest``."""
-    namespace = dict(code)
-    _execute(test, "tests.py", namespace)
-    new = {name: value for name, value in namespace.items() if value is not code.get(name)}
+    ``test...``, classes named ``Test...`` and those of ``unittest``. executed: grows by each assertion."""
+    namespace = {**code, _COUNTED: lambda: executed.append(None)}
+    before = dict(namespace)
+    _execute(_Counted().counted(test), "tests.py", namespace)
+    new = {name: value for name, value in namespace.items() if value is not before.get(name)}
     if entry_point is not None and callable(new.get("check")):
-        new["check"](code[entry_point])
+        _finish(new["check"](code[entry_point]))
     for name, value in new.items():
         if name.startswith("test") and isinstance(value, types.FunctionType):
-            value()
-    if "unittest" in sys.modules:
-        _run_classes(list(new.values()))
+            _finish(value())
+        elif isinstance(value, type) and value.__module__ == code["__name__"]:
+            _run_class(value)
 
 
-def _run_classes(values: list[Any]) -> None:
+def _run_class(value: type) -> None:
+    if "unittest" in sys.modules and issubclass(value, sys.modules["unittest"].TestCase):
+        _run_unittest(value)
+    elif value.__name__.startswith("Test"):
+        for name in [name for name in dir(value) if name.startswith("test")]:
+            one = value()
+            _finish(getattr(one, "setup_method", _nothing)())
+            _finish(getattr(one, name)())
+            _finish(getattr(one, "teardown_method", _nothing)())
+
+
+def _nothing() -> None:
+    """A class need not set anything up."""
+
+
+def _finish(result: Any) -> None:
+    """What a test returns may be its work still to be done."""
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
+    elif inspect.isgenerator(result):
+        for _ in result:
+            pass
+
+
+def _run_unittest(value: type) -> None:
     import unittest
 
-    for value in values:
-        if (
-            isinstance(value, type)
-            and issubclass(value, unittest.TestCase)
-            and value is not unittest.TestCase
-        ):
-            result = unittest.defaultTestLoader.loadTestsFromTestCase(value).run(unittest.TestResult())
-            for test, trace in (*result.failures, *result.errors):
-                raise AssertionError(f"{test.id()}: {trace.strip().splitlines()[-1]}")
+    result = unittest.defaultTestLoader.loadTestsFromTestCase(value).run(unittest.TestResult())
+    for test, trace in (*result.failures, *result.errors):
+        raise AssertionError(f"{test.id()}: {trace.strip().splitlines()[-1]}")
+
+
+_COUNTED = "__assertion_executed__"
+
+
+class _Counted(ast.NodeTransformer):
+    """Puts a call that counts before every assertion. Lines keep their numbers."""
+
+    def counted(self, test: str) -> ast.Module:
+        """The syntax tree of a test that counts."""
+        tree: ast.Module = self.visit(ast.parse(test, "tests.py"))
+        return ast.fix_missing_locations(tree)
+
+    def generic_visit(self, node: ast.AST) -> Any:
+        super().generic_visit(node)
+        if not isinstance(node, ast.stmt) or not asserts(node):
+            return node
+        call = ast.Expr(ast.Call(ast.Name(_COUNTED, ast.Load()), [], []))
+        return [ast.copy_location(call, node), node]
+
+
+def asserts(node: ast.stmt) -> bool:
+    """Whether a statement is an assertion: ``assert``, a call of ``assert...`` or ``raises``, or a branch
+    that raises."""
+    if isinstance(node, ast.Expr | ast.With | ast.AsyncWith):
+        heads = [node.value] if isinstance(node, ast.Expr) else [item.context_expr for item in node.items]
+        return any(
+            isinstance(part, ast.Call) and _names_assertion(part) for head in heads for part in ast.walk(head)
+        )
+    if isinstance(node, ast.If | ast.Try):
+        return any(isinstance(part, ast.Raise) for part in ast.walk(node))
+    return isinstance(node, ast.Assert)
+
+
+def _names_assertion(call: ast.Call) -> bool:
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    return name.startswith("assert") or name == "raises"
 
 
 def _problem_of(work: Callable[[], None], sources: dict[str, str]) -> str | None:

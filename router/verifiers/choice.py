@@ -59,7 +59,7 @@ class Choice:
         options = listed_options(question_of(query))
         right = _lone_letter(self.reference) or _option_of(self.reference, options)
         if right is None or (options and right not in options):
-            return Verdict.unknown(self.name, f"the question lists no option {self.reference[:80]!r}")
+            return Verdict.unknown(self.name, "the reference is no option of the question")
         chosen = chosen_letter(query, candidate.text, options)
         if chosen is None:
             return Verdict.unknown(self.name, "no option chosen, or several")

@@ -11,21 +11,25 @@ from router.answers import find_json
 from router.candidate import Candidate, Verdict
 from router.errors import InvalidQuery
 from router.query import Query
+from router.verifiers._schema_bounds import excess
+from router.verifiers._schema_steps import TooManySteps, bounded
 from router.verifiers.regex import bounded_pattern
 
 if TYPE_CHECKING:
     from router.run import Run
 
 MAX_REPLY_CHARACTERS = 100_000
+_TOLD = frozenset(("type", "required", "dependentRequired", "uniqueItems", "minItems", "minProperties"))
+"""Keywords whose messages tell the form and no value."""
 
 
 @dataclass(frozen=True, slots=True)
 class JsonSchema:
     """Passes where the reply is JSON that satisfies a JSON Schema.
 
-    schema: the schema; references to other documents are never fetched. chatty: take the last JSON
-    object or array out of prose or a code fence; without it, the whole reply must be JSON. sound:
-    whether satisfying the schema is all that a right answer means.
+    schema: the schema, within bounds of size; references to other documents are never fetched. chatty:
+    take the last JSON object or array out of prose or a code fence; without it, the whole reply must be
+    JSON. sound: whether satisfying the schema is all that a right answer means.
     """
 
     name: ClassVar[str] = "json_schema"
@@ -54,11 +58,29 @@ class JsonSchema:
 
     def _judge(self, value: Any) -> Verdict:
         try:
-            error = next(self._validator.iter_errors(value), None)
-        except Exception as failure:  # an unresolvable reference, endless recursion, ...: no verdict
-            return Verdict.unknown(self.name, f"the schema cannot be applied: {type(failure).__name__}")
-        reason = "" if error is None else error.message[:200]
-        return Verdict.of(error is None, self.name, sound=self.sound, reason=reason)
+            error = next(bounded(self._validator).iter_errors(value), None)
+        except (
+            Exception
+        ) as failure:  # an unresolvable reference, endless recursion, too many steps: no verdict
+            return Verdict.unknown(self.name, f"the schema cannot be applied: {_words(failure)}")
+        return Verdict.of(error is None, self.name, sound=self.sound, reason=_problem(error) if error else "")
+
+
+def _words(failure: Exception) -> str:
+    return str(failure) if isinstance(failure, TooManySteps) else type(failure).__name__
+
+
+def _problem(error: Any) -> str:
+    """Where it is wrong and how, without the value that a schema may hold as the right one: a strategy that
+    mends answers shows this to the model."""
+    place = error.json_path.removeprefix("$").removeprefix(".")
+    if error.validator in _TOLD:
+        told = error.message
+    else:
+        told = (
+            f"{json.dumps(error.instance, ensure_ascii=False, default=str)[:80]} violates {error.validator}"
+        )
+    return (f"at {place}: {told}" if place else told)[:200]
 
 
 def _whole(text: str) -> Any:
@@ -73,7 +95,9 @@ def _validator(schema: object) -> Any:
     import referencing
 
     if not isinstance(schema, Mapping):
-        raise _wrong(f"must be an object, not {schema!r}")
+        raise _wrong(f"must be an object, not {schema!r:.80}")
+    if (beyond := excess(schema)) is not None:
+        raise _wrong(beyond)
     kind = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
     try:
         kind.check_schema(schema)

@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from router.arm import AUXILIARY_TOKENS
+from router.call import Completion
 from router.candidate import Candidate, Verdict
 from router.errors import BackendError, BudgetExceeded, InvalidQuery
 from router.query import Query
 from router.quotation import marked
+from router.thinking import aloud
 from router.verifiers._cost import overheard
 
 if TYPE_CHECKING:
     from router.run import Run
 
-JUDGE_COMPLETION_TOKENS = 16
 BEST = 10
 PASS_AT = 0.5
 
@@ -59,7 +61,7 @@ class Judge:
 
     async def verify(self, query: Query, candidate: Candidate, run: Run | None) -> Verdict:
         """The rating as a verdict; ``unknown`` where there is no text or no run, or the judge fails or
-        says no rating or several."""
+        is cut off, or says no rating or several."""
         if run is None or not candidate.text.strip():
             return Verdict.unknown(self.name, "nothing to judge, or nobody to ask")
         if self.model not in run.backends:
@@ -67,18 +69,27 @@ class Judge:
         counted, ear = overheard(run, self.model)
         message = {"role": "user", "content": self._prompt(query, counted.quote(candidate.text))}
         try:
-            reply = await counted.ask_judge(self.model, [message], JUDGE_COMPLETION_TOKENS)
+            reply = await counted.ask(
+                self.model,
+                [message],
+                template="judge",
+                purpose="judge",
+                max_completion_tokens=AUXILIARY_TOKENS,
+                parameters={"temperature": 0.0},
+            )
         except (BackendError, BudgetExceeded) as error:
             return Verdict("unknown", 0.0, self.name, reason=str(error), usage=ear.usage)
-        return replace(self._verdict(reply), usage=ear.usage)
+        return replace(self._verdict(reply.completion), usage=ear.usage)
 
     def _prompt(self, query: Query, answer: str) -> str:
         more = f"\n\nA right answer:\n{marked(self.reference)}" if self.reference else ""
         more += f"\n\nRate by this:\n{self.rubric}" if self.rubric else ""
         return _PROMPT.format(question=query.text, answer=marked(answer), more=more)
 
-    def _verdict(self, reply: str) -> Verdict:
-        rating = rating_in(reply)
+    def _verdict(self, reply: Completion) -> Verdict:
+        if reply.finish_reason == "length":
+            return Verdict.unknown(self.name, f"The judge was cut off at {reply.completion_tokens} tokens.")
+        rating = rating_in(aloud(reply.text))
         if rating is None:
             return Verdict.unknown(self.name, "The judge gave no rating.")
         reward = rating / BEST

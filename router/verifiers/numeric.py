@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from router.answers import extract_answer, normalise
 from router.candidate import Candidate, Verdict
 from router.errors import InvalidQuery
+from router.exact_arithmetic import Undecided
 from router.query import Query
+from router.verifiers._equality import equal
 from router.verifiers._expression import evaluable, parsed
 
 if TYPE_CHECKING:
@@ -22,11 +24,11 @@ _PLAIN = re.compile(r"[-+]?\d{1,30}(\.\d{1,30})?%?")
 @dataclass(frozen=True, slots=True)
 class Numeric:
     """Passes where the final answer has the reference's value: plain numbers directly, expressions
-    (LaTeX, fractions, intervals) by ``math_verify``.
+    (LaTeX, fractions, sets, intervals) read by ``math_verify`` and compared by bounded arithmetic.
 
     reference: a number, or an expression as text. tolerance: greatest absolute difference that still
-    passes. Expressions that could take forever to evaluate are ``unknown``: nothing can interrupt
-    them outside the main thread.
+    passes. Expressions that could take forever to evaluate are ``unknown``, and so is an answer in words
+    that names several numbers, or says which it is not.
     """
 
     name: ClassVar[str] = "numeric"
@@ -56,12 +58,14 @@ class Numeric:
         return await asyncio.to_thread(self._compare, answer)
 
     def _compare(self, answer: str) -> Verdict:
-        """By ``math_verify``, whose import takes a second: off the event loop."""
+        """Off the event loop: the import of ``math_verify`` takes a second."""
         try:
-            gold, given = parsed(str(self.reference)), parsed(answer)
-            if not gold or not given:
-                return Verdict.unknown(self.name, f"no number or expression in {answer[:80]!r}")
-            return self._verdict(_equal(gold, given, self.tolerance), answer)
+            known, given = parsed(str(self.reference)), parsed(answer)
+            if not known or not given:
+                return Verdict.unknown(self.name, f"no one number or expression in {answer[:80]!r}")
+            return self._verdict(equal(given[0], known[0], self.tolerance), answer)
+        except Undecided as error:
+            return Verdict.unknown(self.name, f"could not be compared: {error}"[:200])
         except Exception as error:  # whatever a symbolic parser meets in a model's text is no verdict
             return Verdict.unknown(self.name, f"could not be evaluated: {type(error).__name__}")
 
@@ -78,14 +82,3 @@ def _plain(text: str) -> float | None:
     if not _PLAIN.fullmatch(number):
         return None
     return float(number[:-1]) / 100 if number.endswith("%") else float(number)
-
-
-def _equal(gold: list[Any], given: list[Any], tolerance: float) -> bool:
-    import math_verify
-
-    if math_verify.verify(gold, given, timeout_seconds=None):
-        return True
-    try:
-        return tolerance > 0 and abs(float(gold[0]) - float(given[0])) <= tolerance
-    except (TypeError, ValueError):
-        return False

@@ -72,12 +72,13 @@ class ProgramOutput:
 
 
 def _problem(ran: Ran, wanted: str) -> str | None:
-    """What is wrong with a run, ``None`` where it printed what it should and ended well."""
+    """What is wrong with a run, ``None`` where it printed what it should and ended well. What it should have
+    printed is not told: a strategy that mends code shows this to the model."""
     if not ran.succeeded:
         return ran.complaint
     if _lines(ran.stdout) == _lines(wanted):
         return None
-    return f"printed {ran.stdout.strip()[:120]!r} in place of {wanted.strip()[:120]!r}"
+    return f"printed {ran.stdout.strip()[:120]!r}, which is not what it should"
 
 
 def _lines(text: str) -> list[str]:

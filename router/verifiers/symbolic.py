@@ -12,6 +12,7 @@ from router.claim import Claim, Term
 from router.errors import InvalidQuery
 from router.exact_arithmetic import Undecided
 from router.query import Query
+from router.verifiers._equality import assigned
 from router.verifiers._expression import evaluable, parsed
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def term_of(answer: str) -> Term:
         raise Undecided(f"{answer[:80]!r} cannot be read: {type(error).__name__}") from error
     if not found:
         raise Undecided(f"no expression in {answer[:80]!r}")
-    return Term(str(found[0]))
+    return Term(str(assigned(found[0])))
 
 
 def _wrong(option: str, what: str) -> InvalidQuery:

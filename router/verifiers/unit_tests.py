@@ -16,6 +16,7 @@ from router.errors import InvalidQuery, SandboxError
 from router.query import Query
 from router.sandbox import Limits, Program, Ran
 from router.verifiers import _test_harness
+from router.verifiers._test_source import obstacle
 
 if TYPE_CHECKING:
     from router.run import Run
@@ -30,8 +31,9 @@ NO_SANDBOX = "there is no sandbox to run code in: set [sandbox] in the service's
 class UnitTests:
     """Passes where the answer's code passes every test; the reward is the share of tests that pass.
 
-    tests: Python with assertions, functions ``test...``, classes of ``unittest`` or a ``check(candidate)``;
-    or a list of such texts, each a test of its own. They find what the code defines as their own names, and
+    tests: Python with assertions, functions ``test...``, classes ``Test...`` or of ``unittest``, or a
+    ``check(candidate)``; or a list of such texts, each a test of its own. One that comes to its end without
+    an assertion run proves nothing: ``unknown``. They find what the code defines as their own names, and
     as the module ``answer``. entry_point: the name that the code must define, which ``check`` is called
     with. timeout_s: wall time of all tests together; what has not been reached by then has not passed.
 
@@ -79,11 +81,17 @@ class UnitTests:
 
     def _judge(self, ran: Ran, reports: Sequence[dict[str, Any]]) -> Verdict:
         tests = [report for report in reports if "test" in report]
-        passed = {report["test"] for report in tests} - {r["test"] for r in tests if r["problem"] is not None}
+        failed = {report["test"] for report in tests if report["problem"] is not None}
+        idle = {report["test"] for report in tests if not report["assertions"]} - failed
+        passed = {report["test"] for report in tests} - failed - idle
         ended = any("end" in report for report in reports)
         if ended and len(passed) == len(self._texts):
             count = f"{len(passed)} test{'s'[: len(passed) > 1]}"
             return Verdict("pass", 1.0, self.name, True, f"{count} passed in {ran.seconds:.2f} s")
+        if ended and idle and not failed:
+            return Verdict.unknown(
+                self.name, f"test {min(idle) + 1} came to its end without any assertion run"
+            )
         share = min(len(passed), len(self._texts) - 1) / len(self._texts)
         return Verdict("fail", share, self.name, True, _reason(ran, reports))
 
@@ -94,13 +102,12 @@ def _check_test(test: object, entry_point: str | None) -> None:
     tree = parsed(test)
     if tree is None:
         raise _wrong("tests", f"Python, not {test[:80]!r}")
-    nodes = list(ast.walk(tree))
-    if not any(isinstance(node, ast.Assert | ast.Raise | ast.Call) for node in nodes):
-        raise _wrong("tests", f"assertions, of which there is none in {test[:80]!r}")
-    checks = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body)
-    called = any(isinstance(node, ast.Name) and node.id == "check" for node in nodes)
-    if checks and not called and entry_point is None:
-        raise _wrong("tests", "given with an entry_point, the name that check is called with")
+    if any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body):
+        called = any(isinstance(node, ast.Name) and node.id == "check" for node in ast.walk(tree))
+        if not called and entry_point is None:
+            raise _wrong("tests", "given with an entry_point, the name that check is called with")
+    if (needs := obstacle(tree, entry_point)) is not None:
+        raise _wrong("tests", f"{needs}; {test[:80]!r} is not")
 
 
 def _reports(stdout: str, mark: str) -> list[dict[str, Any]]:

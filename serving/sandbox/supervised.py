@@ -48,7 +48,8 @@ async def run_supervised(launch: Launch, limits: Limits) -> Ran:
     try:
         process = await asyncio.shield(starting)
     except asyncio.CancelledError:  # one that is cut off half-way could leave a process behind
-        await _Watched(launch, limits, await starting).let_go()
+        with suppress(SandboxError):  # nothing was started
+            await _Watched(launch, limits, await starting).let_go()
         raise
     watched = _Watched(launch, limits, process)
     await watched.to_its_end()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from router.errors import ConfigurationError
+from router.errors import ConfigurationError, SandboxError
 from router.sandbox import DEFAULT_LIMITS, Limits, Program, Ran
 from serving.sandbox.interpreter import Interpreter, environment_of, setup_of, uid_without_rights
 from serving.sandbox.supervised import Launch, run_supervised
@@ -39,7 +39,8 @@ class Unconfined:
         object.__setattr__(self, "_turns", asyncio.Semaphore(self.parallel))
 
     async def run(self, program: Program, limits: Limits = DEFAULT_LIMITS) -> Ran:
-        """Run one program. Raises ``SandboxError`` where the interpreter cannot be started."""
+        """Run one program. Raises ``SandboxError`` where there is no room for its files, or the interpreter
+        cannot be started."""
         limits = limits.within(self.ceiling)
         async with self._turns:
             uid = uid_without_rights()
@@ -53,10 +54,21 @@ class Unconfined:
 
 @contextmanager
 def _scratch_folder(owner_uid: int | None) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="effortwise-"))
+    folder = _made_for(owner_uid)
     try:
-        if owner_uid is not None:
-            os.chown(folder, owner_uid, owner_uid)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _made_for(owner_uid: int | None) -> Path:
+    folder = None
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="effortwise-"))
+        if owner_uid is not None:
+            os.chown(folder, owner_uid, owner_uid)
+    except OSError as error:
+        if folder is not None:
+            folder.rmdir()
+        raise SandboxError(f"The sandbox has no folder for a program: {error}.") from error
+    return folder

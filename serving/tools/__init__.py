@@ -12,7 +12,7 @@ from router.errors import ConfigurationError
 from router.registry import Registry
 from router.sandbox import Sandbox
 from router.sections import ToolSection
-from router.tools import TOOLS, Tool
+from router.tools import DEFAULT_TOOLS, TOOLS, Tool
 
 REMOTE_TOOLS: Registry[Tool] = Registry("tool", "serving.tools")
 
@@ -28,9 +28,8 @@ def configured_tools(
     environment: where keys are looked up, by the variable that ``api_key_env`` names.
     """
     if not sections:
-        sections = {"calculator": ToolSection(type="calculator")}
-        if sandbox is not None:
-            sections["python"] = ToolSection(type="python")
+        known = [name for name in DEFAULT_TOOLS if name != "python" or sandbox is not None]
+        sections = {name: ToolSection(type=name) for name in known}
     return {name: _tool(name, section, environment, sandbox) for name, section in sections.items()}
 
 

@@ -72,12 +72,12 @@ def examples_of(rounds: Sequence[Round], prior: Prior) -> list[Example]:
 
 
 def _prefixes(r: Round, prior: float) -> Iterator[Example]:
-    judged = r.candidates[leading(r.candidates)].extracted
+    judged = r.candidates[leading(r.candidates)].compared
     if judged is None:
         return
     for size in range(1, min(len(r.candidates), MOST_CANDIDATES) + 1):
         evidence = Evidence(prior, r.candidates[:size], (None,) * size)
-        if r.candidates[leader(evidence)].extracted == judged:
+        if r.candidates[leader(evidence)].compared == judged:
             yield Example(evidence, r.reward)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from router.answers import normalise
 from router.confidence import Evidence
 from router.confidence.agreement import Agreement, leader
 from router.confidence.consensus import own_inputs, reading_of
@@ -68,7 +67,5 @@ class Heard:
 def _same(row: Sequence[Evidence]) -> list[int]:
     """Those without an answer agree with nobody."""
     first: dict[str, int] = {}
-    answers = [each.candidates[leader(each)].extracted for each in row]
-    return [
-        j if answer is None else first.setdefault(normalise(answer), j) for j, answer in enumerate(answers)
-    ]
+    answers = [each.candidates[leader(each)].compared for each in row]
+    return [j if answer is None else first.setdefault(answer, j) for j, answer in enumerate(answers)]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as parquet
 
+from router.answers import normalise
 from router.errors import InvalidQuery, StoreError
 from training.evaluation.grid import CORRECT_AT, BoolArray, IntArray, arm_of
 from training.rounds import question_key
@@ -33,8 +34,9 @@ NO_ANSWER = "(no answer)"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """The draws of one arm for one query, exchangeable. correct, shape (draws,). answers: extracted,
-    ``None`` where there is none. cost_usd, completion_tokens: means per draw, ``None`` where unknown.
+    """The draws of one arm for one query, exchangeable. correct, shape (draws,). answers: extracted, in
+    the form in which votes compare them, ``None`` where there is none. cost_usd, completion_tokens: means
+    per draw, ``None`` where unknown.
     test: the logged split."""
 
     dataset: str
@@ -173,7 +175,7 @@ def _series(cell: Sequence[Mapping[str, Any]], correct_at: float) -> Series:
         str(first.get("question_key") or question_key(text)),
         first.get("split") == "test",
         np.array([row["score"] >= correct_at for row in ordered]),
-        tuple(row.get("answer") or None for row in ordered),
+        tuple(normalise(row["answer"]) if row.get("answer") else None for row in ordered),
         _mean(row.get("cost_usd") for row in ordered),
         _mean(row.get("completion_tokens") for row in ordered),
     )
