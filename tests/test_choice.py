@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.answers import extract_answer
 from router.candidate import composed
+from router.choices import listed_options
 from router.query import Query
 from router.verifiers import make_verifier
-from router.verifiers.choice import listed_options
 
 CAPITAL = "Which is the capital of France?\nA) Lyon\nB) Paris\nC) Vitamin C\nD) A dog"
 VIRUS = "Which? (A) Hepatitis B (B) Hepatitis A (C) the rose"
@@ -91,3 +92,15 @@ def test_options_are_read_in_their_order() -> None:
 async def test_no_reply_breaks_it(text: str) -> None:
     """Whatever is said, there is a ruling, the same each time."""
     assert await rule(text) == await rule(text)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["B", "(b)", "It is not A, so option B.", "No.\nThe answer is B", "B) is right, (C) is not"],
+)
+async def test_a_vote_is_read_as_the_verifier_reads_it(reply: str) -> None:
+    """Where the verifier passes or fails a letter, that letter is the vote."""
+    ruling = await rule(reply)
+    if ruling != "unknown":
+        query = Query([{"role": "user", "content": CAPITAL}])
+        assert (extract_answer(query, reply) == "B") == (ruling == "pass")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from router.answers import answer_line, choice_in, final_answer, lists_choices, question_of, stated
+from router.choices import chosen_letter, listed_options
 from router.domains import MODEL
 from router.query import Query
 
@@ -29,5 +30,8 @@ class MultipleChoice:
         return lists_choices(question_of(query))
 
     def extract(self, query: Query, text: str) -> str | None:
-        """The letter that is stated or named; without one, what any reply is read for."""
+        """The one letter that is chosen; where it names several, that stated or named last; without one,
+        what any reply is read for."""
+        if chosen := chosen_letter(query, text, listed_options(question_of(query))):
+            return chosen
         return choice_in(stated(text) or answer_line(text) or text) or final_answer(query, text)
