@@ -85,62 +85,58 @@ def stages(*strategies: Strategy) -> tuple[Stage, ...]:
     return tuple(Stage(f"{each.family}@{each.compute:g}", each) for each in strategies)
 
 
-def entries() -> list[Entry]:
-    """Every strategy; ``n`` is what fits the calls."""
-    m = MODEL
-    direct, thought = Direct(m), ChainOfThought(m)
-    return [
-        Entry(ONE_CALL, lambda b: direct, plain=True, once=True),
-        Entry("chain_of_thought", lambda b: thought, once=True),
-        Entry(
-            "chain_of_thought, plan first", lambda b: ChainOfThought(m, prompt="plan_then_solve"), once=True
-        ),
-        Entry("vote (direct)", lambda b: SelfConsistency(m, b, "direct", stop_at=1.0), plain=True),
-        Entry("vote (step by step)", lambda b: SelfConsistency(m, b, stop_at=1.0), plain=True),
-        Entry("self_consistency, Adaptive-Consistency", lambda b: SelfConsistency(m, b, "direct")),
-        Entry("best_of_n, judge", lambda b: BestOfN(m, max(2, b // 2), judge=m)),
-        Entry(
-            "best_of_n, pairwise judge", lambda b: BestOfN(m, max(2, b // 3 + 1), judge=m, compare="pairwise")
-        ),
-        Entry("best_of_n, likelihood", lambda b: BestOfN(m, b, by="likelihood")),
-        Entry("mixture_of_models (of one)", lambda b: MixtureOfModels((m,) * max(2, b - 1))),
-        Entry("verify_and_refine, self-critique", lambda b: VerifyAndRefine(m, max(2, b // 2))),
-        Entry("program_of_thought", lambda b: ProgramOfThought(m, max(1, b // 2))),
-        Entry("formal_check", lambda b: FormalCheck(m, max(1, b // 2))),
-        Entry("react, calculator", lambda b: React(m, max(2, b - 1), tools="calculator")),
-        Entry("beam_search, judge", lambda b: BeamSearch(m, max(1, b // 4), depth=2)),
-        Entry("tree_of_thoughts, judge", lambda b: TreeOfThoughts(m, max(2, b // 2), depth=2, branch=2)),
-        Entry("monte_carlo_tree_search, judge", lambda b: MonteCarloTreeSearch(m, max(1, b // 3), depth=2)),
-        Entry(
-            "monte_carlo_tree_search, adaptive",
-            lambda b: MonteCarloTreeSearch(m, max(1, b // 3), depth=2, branching="adaptive"),
-        ),
-        Entry("particle_filtering, judge", lambda b: ParticleFiltering(m, max(2, b // 4), depth=2)),
-        Entry("prompt_bandit, judge", lambda b: PromptBandit(m, max(2, b // 2), judge=m)),
-        Entry("budget_forcing", lambda b: BudgetForcing(m, max(1, b // 2))),
-        Entry(
-            "cascade, direct then vote", lambda b: Cascade(stages(direct, SelfConsistency(m, max(2, b - 1))))
-        ),
-        Entry(
-            "any_time, direct then vote", lambda b: AnyTime(stages(direct, SelfConsistency(m, max(2, b - 1))))
-        ),
-        Entry("best of n (direct)", lambda b: BestOfN(m, b), checked=True, plain=True),
-        Entry(
-            "best of n (step by step)", lambda b: BestOfN(m, b, "chain_of_thought"), checked=True, plain=True
-        ),
-        Entry("verify_and_refine, check", lambda b: VerifyAndRefine(m, b), checked=True),
-        Entry("prompt_bandit, check", lambda b: PromptBandit(m, b), checked=True),
-        Entry(
-            "tree_of_thoughts, check",
-            lambda b: TreeOfThoughts(m, b, depth=2, branch=2, value="verifier"),
-            checked=True,
-        ),
-        Entry(
-            "monte_carlo_tree_search, check",
-            lambda b: MonteCarloTreeSearch(m, max(1, b // 2), depth=2, value="verifier"),
-            checked=True,
-        ),
-    ]
+m = MODEL
+direct = Direct(m)
+
+ALONE = (
+    Entry(ONE_CALL, lambda b: direct, plain=True, once=True),
+    Entry("chain_of_thought", lambda b: ChainOfThought(m), once=True),
+    Entry("chain_of_thought, plan first", lambda b: ChainOfThought(m, prompt="plan_then_solve"), once=True),
+    Entry("vote (direct)", lambda b: SelfConsistency(m, b, "direct", stop_at=1.0), plain=True),
+    Entry("vote (step by step)", lambda b: SelfConsistency(m, b, stop_at=1.0), plain=True),
+    Entry("self_consistency, Adaptive-Consistency", lambda b: SelfConsistency(m, b, "direct")),
+    Entry("best_of_n, judge", lambda b: BestOfN(m, max(2, b // 2), judge=m)),
+    Entry("best_of_n, pairwise judge", lambda b: BestOfN(m, max(2, b // 3 + 1), judge=m, compare="pairwise")),
+    Entry("best_of_n, likelihood", lambda b: BestOfN(m, b, by="likelihood")),
+    Entry("mixture_of_models (of one)", lambda b: MixtureOfModels((m,) * max(2, b - 1))),
+    Entry("verify_and_refine, self-critique", lambda b: VerifyAndRefine(m, max(2, b // 2))),
+    Entry("program_of_thought", lambda b: ProgramOfThought(m, max(1, b // 2))),
+    Entry("formal_check", lambda b: FormalCheck(m, max(1, b // 2))),
+    Entry("react, calculator", lambda b: React(m, max(2, b - 1), tools="calculator")),
+    Entry("beam_search, judge", lambda b: BeamSearch(m, max(1, b // 4), depth=2)),
+    Entry("tree_of_thoughts, judge", lambda b: TreeOfThoughts(m, max(2, b // 2), depth=2, branch=2)),
+    Entry("monte_carlo_tree_search, judge", lambda b: MonteCarloTreeSearch(m, max(1, b // 3), depth=2)),
+    Entry(
+        "monte_carlo_tree_search, adaptive",
+        lambda b: MonteCarloTreeSearch(m, max(1, b // 3), depth=2, branching="adaptive"),
+    ),
+    Entry("particle_filtering, judge", lambda b: ParticleFiltering(m, max(2, b // 4), depth=2)),
+    Entry("prompt_bandit, judge", lambda b: PromptBandit(m, max(2, b // 2), judge=m)),
+    Entry("budget_forcing", lambda b: BudgetForcing(m, max(1, b // 2))),
+    Entry("cascade, direct then vote", lambda b: Cascade(stages(direct, SelfConsistency(m, max(2, b - 1))))),
+    Entry("any_time, direct then vote", lambda b: AnyTime(stages(direct, SelfConsistency(m, max(2, b - 1))))),
+)
+"""Without a verifier; ``n`` is what fits the calls."""
+
+CHECKED = (
+    Entry("best of n (direct)", lambda b: BestOfN(m, b), checked=True, plain=True),
+    Entry("best of n (step by step)", lambda b: BestOfN(m, b, "chain_of_thought"), checked=True, plain=True),
+    Entry("verify_and_refine, check", lambda b: VerifyAndRefine(m, b), checked=True),
+    Entry("prompt_bandit, check", lambda b: PromptBandit(m, b), checked=True),
+    Entry(
+        "tree_of_thoughts, check",
+        lambda b: TreeOfThoughts(m, b, depth=2, branch=2, value="verifier"),
+        checked=True,
+    ),
+    Entry(
+        "monte_carlo_tree_search, check",
+        lambda b: MonteCarloTreeSearch(m, max(1, b // 2), depth=2, value="verifier"),
+        checked=True,
+    ),
+)
+"""With the task's own check."""
+
+ENTRIES = (*ALONE, *CHECKED)
 
 
 def main() -> None:
@@ -180,7 +176,7 @@ async def _measure(tasks: Sequence[Task], budgets: Sequence[int], work: Path, th
     todo = [
         (task, entry, budget)
         for task in tasks
-        for entry in entries()
+        for entry in ENTRIES
         for budget in (budgets[:1] if entry.once else budgets)
         if (task.id, entry.name, budget) not in done
     ]

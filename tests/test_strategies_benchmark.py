@@ -9,7 +9,7 @@ import pytest
 from fakes import Said, Upstream, always, virtually
 
 from benchmarks.same_tokens import Measured, bar, print_table, rows_of
-from benchmarks.strategies import Entry, entries, read, run_once
+from benchmarks.strategies import ENTRIES, Entry, read, run_once
 from effortwise.workload import generate
 from router.strategies import STRATEGIES
 
@@ -17,7 +17,7 @@ from router.strategies import STRATEGIES
 NOT_HERE = {"effort"}  # the embedded model has no levels
 
 
-@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 @pytest.mark.parametrize("budget", [2, 8])
 def test_every_entry_runs_within_its_calls(entry: Entry, budget: int) -> None:
     """Whatever the strategy would like to ask, it makes no more calls than the budget has."""
@@ -29,7 +29,7 @@ def test_every_entry_runs_within_its_calls(entry: Entry, budget: int) -> None:
 
 def test_every_strategy_is_measured() -> None:
     """A new strategy needs an entry, or a reason."""
-    measured = {entry.of_budget(8).name for entry in entries()}
+    measured = {entry.of_budget(8).name for entry in ENTRIES}
     assert measured == set(STRATEGIES) - NOT_HERE
 
 
