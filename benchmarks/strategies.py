@@ -29,13 +29,17 @@ from benchmarks.same_tokens import ONE_CALL, Measured, print_table
 from effortwise.pool import MODEL, NOTIONAL_TARIFF
 from effortwise.task import Task
 from effortwise.workload import generate, judge
+from router.arm import Arm
 from router.backend import Backend
 from router.budget import Budget
+from router.bundle import cold_bundle
 from router.candidate import Answer
 from router.confidence.agreement import Agreement
 from router.errors import BackendError, OutOfCompute
+from router.menu import Menu
 from router.metering import Meter, Metered
 from router.model_card import ModelCard
+from router.prospect import Prospect, Prospects
 from router.query import Query, Wishes
 from router.run import Run
 from router.sections import SandboxSection
@@ -199,9 +203,11 @@ async def _measure(tasks: Sequence[Task], budgets: Sequence[int], work: Path, th
 
 async def run_once(task: Task, entry: Entry, budget: int, backend: Backend) -> Measured:
     """One task by one strategy under a cap on its calls."""
+    strategy = entry.of_budget(budget)
     run = _run(task, entry, budget, backend)
+    run.prospects = _prospects(strategy, run.query)
     began = time.perf_counter()
-    answer = await _answer(entry.of_budget(budget), run)
+    answer = await _answer(strategy, run)
     wall_s = time.perf_counter() - began
     usage = run.meter.usage
     reward = judge(task, answer.candidate.text) if answer else 0.0
@@ -239,6 +245,19 @@ def _run(task: Task, entry: Entry, budget: int, backend: Backend) -> Run:
         sandbox=_sandbox(),
         tools={"calculator": Calculator()},
     )
+
+
+def _prospects(strategy: Strategy, query: Query) -> Mapping[str, Prospect]:
+    """What the cold-start prior says of each stage: without it no further stage is worth anything."""
+    arms = [
+        Arm(stage.arm_id, stage.strategy, (CARD,), stage.strategy.family)
+        for stage in getattr(strategy, "stages", ())
+    ]
+    if not arms:
+        return {}
+    menu = Menu(tuple(arms))
+    bundle = cold_bundle(menu)
+    return Prospects(menu, bundle.difficulty.estimate(bundle.extractor(query)))
 
 
 def _query(task: Task, name: str, budget: int, check: Mapping[str, object] | None) -> Query:

@@ -27,6 +27,13 @@ def test_every_entry_runs_within_its_calls(entry: Entry, budget: int) -> None:
     assert measured.tokens > 0
 
 
+def test_a_cascade_goes_on_where_its_answer_is_unsure() -> None:
+    """It knows what a further stage may bring, so that it is no single call under another name."""
+    [entry] = [entry for entry in ENTRIES if entry.name.startswith("cascade")]
+    measured, _ = virtually(lambda: run_once(TASK, entry, 8, Upstream(always(Said("no idea at all")))))
+    assert measured.calls > 1
+
+
 def test_every_strategy_is_measured() -> None:
     """A new strategy needs an entry, or a reason."""
     measured = {entry.of_budget(8).name for entry in ENTRIES}
