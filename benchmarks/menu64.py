@@ -83,16 +83,16 @@ def write_configuration(folder: Path, upstream_port: int) -> Path:
 
 
 def save_learnt_bundle(config: Path, folder: Path) -> None:
-    """Learn a boosted bundle from simulated rounds: its size is what a real one's would be."""
+    """Learn a boosted bundle from simulated rounds that need many trees, as real ones may."""
     menu = configured_menu(load_configuration(config))
     rng = np.random.default_rng(0)
+    eases = rng.random((5, len(_SUBJECTS), 4)).round()  # by length, subject and model: trees must tell
     rounds = []
     for i in range(ROUNDS):
         arm = menu.arms[int(rng.integers(len(menu)))]
-        text = f"Please {_SUBJECTS[i % len(_SUBJECTS)]} number {rng.integers(10_000)} " * int(
-            rng.integers(1, 6)
-        )
-        ease = 0.3 + 0.1 * (i % len(_SUBJECTS)) + 0.03 * np.log2(arm.compute)
+        repeats, subject = int(rng.integers(1, 6)), i % len(_SUBJECTS)
+        text = f"Please {_SUBJECTS[subject]} number {rng.integers(10_000)} " * repeats
+        ease = eases[repeats - 1, subject, int(arm.models[0].name[1:])] + 0.03 * np.log2(arm.compute)
         query = Query([{"role": "user", "content": text}])
         cost = 1e-5 * arm.compute * float(rng.lognormal(0, 0.3))
         rounds.append(Round(query, arm.id, float(rng.random() < ease), f"q{i}", cost_usd=cost, latency_s=0.1))
