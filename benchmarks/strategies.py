@@ -107,7 +107,7 @@ ALONE = (
     Entry("program_of_thought", lambda b: ProgramOfThought(m, max(1, b // 2))),
     Entry("formal_check", lambda b: FormalCheck(m, max(1, b // 2))),
     Entry("react, calculator", lambda b: React(m, max(2, b - 1), tools="calculator")),
-    Entry("beam_search, judge", lambda b: BeamSearch(m, max(1, b // 4), depth=2)),
+    Entry("beam_search, judge", lambda b: BeamSearch(m, max(1, (b - 3) // 2))),
     Entry("tree_of_thoughts, judge", lambda b: TreeOfThoughts(m, max(2, b // 2), depth=2, branch=2)),
     Entry("monte_carlo_tree_search, judge", lambda b: MonteCarloTreeSearch(m, max(1, b // 3), depth=2)),
     Entry(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from math import isfinite, nan
+from math import inf, isfinite, nan
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from router.answers import extract_answer
@@ -88,6 +88,12 @@ class Run:
     sandbox: Sandbox | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict)
     observer: Observer | None = None
+
+    @property
+    def calls_left(self) -> float:
+        """How many more calls the plan's budget admits; infinite where it has no such cap."""
+        cap = self.meter.budget.calls
+        return inf if cap is None else cap - self.meter.usage.calls
 
     async def sample(
         self,

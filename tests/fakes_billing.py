@@ -101,7 +101,10 @@ def menu() -> list[dict[str, Any]]:
     """An entry for each example but those that share an arm's id, some with a reward model behind another
     wire, and last the arms of arms."""
     arms = {arm_of(strategy).id: strategy for strategy in (Direct("large"), *examples().values())}
-    rewarded = BestOfN("small", 4, reward="grader"), BeamSearch("small", 2, value="reward", judge="grader")
+    rewarded = (
+        BestOfN("small", 4, reward="grader"),
+        BeamSearch("small", 12, width=2, depth=3, value="reward", judge="grader"),
+    )
     entries = [entry_of(strategy) for strategy in (*arms.values(), *rewarded)]
     return sorted(entries, key=lambda entry: "stages" in entry)
 

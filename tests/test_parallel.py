@@ -93,7 +93,7 @@ def _monte_carlo_tree_search(strategy: Any) -> float:
 
 WAITS: Mapping[str, Callable[[Any], float]] = {
     "any_time": lambda each: ceil(len(each.stages) / each.parallel) * max(map(stage_waits, each.stages)),
-    "beam_search": lambda each: 2 * each.depth + 1,
+    "beam_search": lambda each: 2 * each.shape_of(each.n).depth + 1,
     "best_of_n": _best_of_n,
     "budget_forcing": lambda each: each.n + 2,
     "cascade": lambda each: sum(map(stage_waits, each.stages)),

@@ -123,9 +123,9 @@ def test_wrong_options_name_the_remedy(kind: Any, options: Mapping[str, Any], to
 
 def test_an_arms_id_tells_every_option_but_the_defaults() -> None:
     """Two arms that differ in meaning differ in name."""
-    assert arm_of(BeamSearch("small", 4)).id == "small/beam_search@4"
+    assert arm_of(BeamSearch("small", 8)).id == "small/beam_search@8"
     assert (
-        arm_of(BeamSearch("small", 4, depth=5, judge="large")).id == "small/beam_search:depth=5:judge=large@4"
+        arm_of(BeamSearch("small", 8, depth=5, judge="large")).id == "small/beam_search:depth=5:judge=large@8"
     )
 
 
@@ -146,7 +146,7 @@ def test_no_search_calls_more_often_than_it_said(strategy: Strategy, seed: int) 
 @pytest.mark.parametrize(
     "strategy",
     [
-        BeamSearch("small", 3, judge="large"),
+        BeamSearch("small", 18, width=3, depth=3, judge="large"),
         ParticleFiltering("small", 3, judge="large"),
         TreeOfThoughts("small", 10, depth=9, judge="large"),
     ],
@@ -179,7 +179,7 @@ def test_what_a_search_adds_to_the_question_fits_a_template() -> None:
 def test_roles_alternate_and_the_question_stands_whole() -> None:
     """Chat templates that insist on turns take the prompts of a step."""
     upstream = Upstream(writer(unending))
-    searched(BeamSearch("small", 2, depth=2), upstream)
+    searched(BeamSearch("small", 8, width=2, depth=2), upstream)
     first, *_, last = steps_of(upstream)
     assert [message["role"] for message in first.messages] == ["user"]
     assert str(first.messages[0]["content"]).startswith(QUESTION)
@@ -191,7 +191,9 @@ def test_roles_alternate_and_the_question_stands_whole() -> None:
 def test_steps_from_one_path_may_differ(asked: float) -> None:
     """A temperature of 0 would write the same step twice; any other is the caller's."""
     upstream = Upstream(writer(unending))
-    searched(BeamSearch("small", 2, depth=1), upstream, parameters={"temperature": asked, "stop": "."})
+    searched(
+        BeamSearch("small", 4, width=2, depth=1), upstream, parameters={"temperature": asked, "stop": "."}
+    )
     drawn = {str(call.parameters) for call in steps_of(upstream)}
     assert drawn == {str({"temperature": asked or SAMPLING_TEMPERATURE})}
 
@@ -228,7 +230,7 @@ def test_without_a_complete_path_the_best_partial_one_is_finished() -> None:
     upstream = Upstream(
         writer(unending, rating=lambda prompt: "9" if "step 2" in prompt else "1", finish="5")
     )
-    answer, _, _ = searched(BeamSearch("small", 2, depth=1), upstream, parameters={"stop": "."})
+    answer, _, _ = searched(BeamSearch("small", 4, width=2, depth=1), upstream, parameters={"stop": "."})
     [end] = steps_of(upstream, "finish")
     assert end.parameters == {"stop": "."}
     assert end.purpose == "candidate"
@@ -253,7 +255,7 @@ def test_where_the_end_fails_too_the_plain_draw_stands() -> None:
         error = BackendRefused("busy", 503) if call.template == "finish" else None
         return Said("Answer: 6" if call.template == "chain_of_thought" else f"step {number}", error=error)
 
-    answer, _, _ = searched(BeamSearch("small", 2), Upstream(moody), verifier=None)
+    answer, _, _ = searched(BeamSearch("small", 12, width=2, depth=3), Upstream(moody), verifier=None)
     assert answer.candidate.text == "Answer: 6"
     assert not answer.complete
 
@@ -265,7 +267,7 @@ def test_where_nothing_else_came_a_partial_path_is_the_answer() -> None:
         failing = call.template in ("chain_of_thought", "finish")
         return Said("first step", error=BackendRefused("busy", 503) if failing else None)
 
-    answer, _, _ = searched(BeamSearch("small", 2, depth=1), Upstream(moody))
+    answer, _, _ = searched(BeamSearch("small", 4, width=2, depth=1), Upstream(moody))
     assert answer.candidate.text == "first step"
     assert answer.weighed == (answer.candidate,)
 
@@ -273,7 +275,7 @@ def test_where_nothing_else_came_a_partial_path_is_the_answer() -> None:
 def test_equal_steps_are_valued_once() -> None:
     """A writer that repeats itself costs no judge."""
     upstream = Upstream(writer(lambda path, number: "the same"))
-    searched(BeamSearch("small", 4, depth=1), upstream, verifier=None)
+    searched(BeamSearch("small", 8, width=4, depth=1), upstream, verifier=None)
     assert len(steps_of(upstream)) == 8
     assert len(steps_of(upstream, "judge")) == 2  # the plain draw and the step
 
@@ -366,7 +368,7 @@ def test_a_verifier_is_believed_before_a_judge(end: str, value: float, asked: in
 def test_a_judged_answer_says_whose_word_it_is() -> None:
     """Whoever weighs the answer sees the rating as a verdict, and that it proves nothing."""
     upstream = Upstream(writer(lambda path, number: "Answer: 7", rating=lambda prompt: "9"))
-    answer, _, _ = searched(BeamSearch("small", 2), upstream, verifier=None)
+    answer, _, _ = searched(BeamSearch("small", 12, width=2, depth=3), upstream, verifier=None)
     assert answer.verdict is not None
     assert (answer.verdict.source, answer.verdict.reward, answer.verdict.sound) == ("judge", 0.9, False)
     assert isinstance(answer, Answer)

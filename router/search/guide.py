@@ -71,6 +71,11 @@ class Guide:
             calls[self.judge or self.model] += 1 + weighed
         return dict(calls)
 
+    def steps_within(self, calls: float) -> float:
+        """How many valued steps so many calls pay for, beside the plain draw and the forced end."""
+        each = 2 if self.value in ASKING else 1
+        return (calls - 1 - each) // each
+
     async def draw(self, run: Run) -> Path:
         """The whole solution by one plain draw: what every search begins with."""
         candidate = await run.sample(self.model, template=PLAIN, parameters=self._told(run))

@@ -35,7 +35,8 @@ class Search:
     """The paths of one search, by their text and whether they are complete, and how it goes on.
 
     The best complete path stands as the run's incumbent; before there is one, the best partial. passed: a
-    sound verifier passed a path. exhausted: no call came through any more. lost: calls that failed.
+    sound verifier passed a path. exhausted: no call came through any more. lost: calls that failed, or that
+    the budget had no room for.
     """
 
     run: Run

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import ceil, sqrt
 from typing import ClassVar
 
 from router.candidate import Answer
@@ -17,32 +18,53 @@ from router.strategies import Traits
 
 
 @dataclass(frozen=True, slots=True)
-class BeamSearch:
-    """Of all paths of a level the ``n`` best stay; each goes on by ``branch`` next steps, to ``depth`` steps.
+class Shape:
+    """width: paths that stay of each level. depth: levels."""
 
-    The first level has n * branch first steps. All steps of a level are written at once, each is valued as
-    soon as it stands. A complete path keeps its place in the beam; where all are complete, it ends.
+    width: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeamSearch:
+    """Of all paths of a level the ``width`` best stay; each goes on by ``branch`` next steps, for ``depth``
+    levels.
+
+    ``n``: steps at most. Width and depth come from it where they are not given, and from what is left of the
+    plan's calls where that is less (``shape_of``). The first level has width * branch first steps. All steps
+    of a level are written at once, each is valued as soon as it stands. A complete path keeps its place in
+    the beam; where all are complete, it ends.
     """
 
     name: ClassVar[str] = "beam_search"
     summary: ClassVar[str] = "the best partial solutions go on step by step, by judge, reward or likelihood"
     model: str
     n: int
-    depth: int = 3
+    width: int | None = None
+    depth: int | None = None
     branch: int = 2
     value: str = "judge"
     judge: str | None = None
 
     def __post_init__(self) -> None:
-        if self.n < 1 or self.branch < 1:
-            raise ConfigurationError(
-                f"beam_search needs n >= 1 and branch >= 1, not {self.n} and {self.branch}."
-            )
+        sizes = {"n": self.n, "width": self.width, "depth": self.depth, "branch": self.branch}
+        for name, size in sizes.items():
+            if size is not None and size < 1:
+                raise ConfigurationError(f"beam_search needs {name} >= 1, not {size}.")
         self.guide()  # raises where it cannot be led so
+
+    def shape_of(self, steps: int) -> Shape:
+        """The beam for so many steps: about as wide as deep, depth = ceil(sqrt(steps / branch)).
+
+        >>> [BeamSearch("small", 32).shape_of(steps) for steps in (2, 8, 32)]
+        [Shape(width=1, depth=1), Shape(width=2, depth=2), Shape(width=4, depth=4)]
+        """
+        depth = self.depth or ceil(sqrt(steps / self.branch))
+        return Shape(self.width or max(steps // (self.branch * depth), 1), depth)
 
     def guide(self) -> Guide:
         """How its steps are written and valued."""
-        return Guide(self.model, self.value, self.judge, self.depth)
+        return Guide(self.model, self.value, self.judge, self.shape_of(self.n).depth)
 
     @property
     def traits(self) -> Traits:
@@ -56,22 +78,24 @@ class BeamSearch:
 
     @property
     def compute(self) -> float:
-        """Paths in the beam."""
+        """Steps at most."""
         return float(self.n)
 
     def demand(self) -> Mapping[str, int]:
-        """n * branch * depth steps and a forced end; each step is valued."""
-        steps = self.n * self.branch * self.depth
-        return self.guide().demand(steps + 1, steps)
+        """n steps and a forced end; each step is valued."""
+        return self.guide().demand(self.n + 1, self.n)
 
     async def answer(self, run: Run) -> Answer:
         """The best complete path."""
         search, beam = Search(run, self.guide()), [ROOT]
-        for level in range(self.depth):
+        left = int(min(self.n, max(self.guide().steps_within(run.calls_left), 1)))
+        shape, search.lost = self.shape_of(left), self.n - left
+        for level in range(shape.depth):
             unfinished = [path for path in beam if not path.complete]
-            if search.ended or not unfinished:
+            if search.ended or not unfinished or not left:
                 break
-            growing = unfinished * (self.branch if level else self.n * self.branch)
+            growing = (unfinished * (self.branch if level else shape.width * self.branch))[:left]
+            left -= len(growing)
             grown = await search.round([partial(search.grow, path) for path in growing])
-            beam = best_first([*(path for path in beam if path.complete), *grown])[: self.n]
+            beam = best_first([*(path for path in beam if path.complete), *grown])[: shape.width]
         return await search.conclude()
