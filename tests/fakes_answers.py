@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from router.estimate import Estimate
-from training.evaluation.crossfit import Part
+from training.evaluation.crossfit import FINE_FOLDS, Part
 from training.evaluation.grid import Draw, Grid
 from training.evaluation.stacked import of_quality
 from training.folds import folds
@@ -52,7 +52,7 @@ def _draw(i: int, arm: str, hard: bool, rng: np.random.Generator) -> Draw:
 def part_of(grid: Grid) -> Part:
     """The logged split."""
     train = np.flatnonzero(~grid.test)
-    return Part(train, np.flatnonzero(grid.test), folds(train, 0))
+    return Part(train, np.flatnonzero(grid.test), folds(train, 0), folds(train, 0, FINE_FOLDS))
 
 
 def ignorant(grid: Grid, part: Part) -> tuple[Estimate, Estimate]:

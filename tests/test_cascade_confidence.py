@@ -15,6 +15,7 @@ from fakes_learning import candidate, planted_rounds, small_menu
 from service_process import write_toml
 
 from effortwise.commands.train import train as train_command
+from router.allocator import Allocator
 from router.arm import Arm
 from router.bundle import Bundle, load_bundle
 from router.candidate import Candidate
@@ -24,6 +25,7 @@ from router.configuration import load_configuration
 from router.configured import configured_menu
 from router.features import Extractor
 from router.menu import Menu
+from router.policies.greedy import Greedy
 from router.price import Price
 from router.prospect import Prospects
 from router.query import Query
@@ -45,7 +47,7 @@ MODELS = ("tiny", "small", "large")
 ORDER = tuple(f"{model}/direct" for model in MODELS)
 TOKENS = 60
 """Of every recorded call."""
-PRICES = [Price(rate) for rate in (30.0, 100.0, 300.0)]
+PRICES = [Price(rate) for rate in (30.0, 100.0, 150.0, 700.0)]
 
 
 def settled(grid: Grid) -> Grid:
@@ -227,3 +229,28 @@ def test_without_answers_in_common_agreement_serves() -> None:
     menu = small_menu()
     trained = train(planted_rounds(menu, 200), menu, Extractor.of())
     assert (trained.confidence.name, trained.summary["confidence"]) == ("agreement", "agreement")
+
+
+def test_the_served_policy_chooses_between_arms_and_cascade(
+    grid: Grid, menu_and_bundle: tuple[Menu, Bundle]
+) -> None:
+    """At the price that the bundle was trained at, greedy over the single arms and their cascade earns on
+    questions never seen what the evaluation's choice between them earns."""
+    menu, bundle = menu_and_bundle
+    sheet, part, price = Sheet.of(grid), part_of(grid), Price(100.0)
+    learner = served(Corpus.of(grid, question_groups(grid), Extractor.of()), 0)
+    expected = answer_aware(grid, sheet, part, *learner(part)).test.at(price)
+    cards = {card.name: card for card in menu.models.values()}
+    allocator = Allocator(menu, {"greedy": Greedy()}, "greedy", price, bundle, cards, menu.arms[0], "")
+    simulation = Simulation(
+        Recording.of(sheet.draws(part.test, range(3))),
+        bundle.confidence,
+        price,
+        lambda query: Prospects.of(query, menu, bundle),
+    )
+    plans = [(sheet.queries[i], allocator.plan(sheet.queries[i]).arm) for i in part.test]
+    replayed = simulation.replay(plans)
+    spent = np.array([sum(draw.cost_usd or 0.0 for draw in each.draws) for each in replayed])
+    worth = np.array([each.score for each in replayed]) - price.per_usd * spent
+    told = expected.reward - price.per_usd * expected.cost_usd
+    assert worth.mean() > told.mean() - 0.03

@@ -70,7 +70,7 @@ def test_what_is_evaluated_is_what_serves(grid: Grid, price: Price) -> None:
     order = cheap_first(sheet, part.train)
     aware = answer_aware(grid, sheet, part, train, test, given=order)
     told = aware.test.at(price)
-    fit = fit_consensus(sheet.heard.take(part.train), train.quality, part.inner, [order], Agreement())
+    fit = fit_consensus(sheet.heard.take(part.train), train.quality, part.fine, [order], Agreement())
     simulation = simulation_of(sheet, part.test, test, fit.consensus, order, price)
     arm = cascade_of([sheet.arms[j] for j in order])
     replayed = simulation.replay([(sheet.queries[i], arm) for i in part.test])

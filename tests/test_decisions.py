@@ -82,7 +82,7 @@ def test_an_outcome_is_what_the_chosen_ways_got_and_cost() -> None:
     )
 
 
-PART = Part(np.arange(20), np.arange(20, 30), np.arange(20) % 5)
+PART = Part(np.arange(20), np.arange(20, 30), np.arange(20) % 5, np.arange(20) % 10)
 
 
 def test_the_gap_is_of_the_arm_that_is_stronger_on_the_training_queries(tmp_path: Path) -> None:

@@ -127,7 +127,8 @@ def _split(samples: Samples, test: Any, seed: int) -> Part:
     tested = set(samples.group[test].tolist())
     apart = np.array([group not in tested for group in samples.group.tolist()])
     train = np.flatnonzero(~test & apart)
-    return Part(train, np.flatnonzero(test), folds(samples.group[train], seed))
+    held = folds(samples.group[train], seed)
+    return Part(train, np.flatnonzero(test), held, held)
 
 
 def _protocol(samples: Samples, folds: Folds | None) -> str:

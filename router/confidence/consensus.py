@@ -59,8 +59,8 @@ class Consensus:
     One arm's own logit: linear in ``agreement``'s logit of its candidates and in the readings of its
     leading reply, with weights of its own. An answer's utility: the sum over the arms that gave it of
     strength + weight * own logit; that of none: 1, the number of distinct answers and the number of
-    arms, weighted. P(the best answer is right after certain further arms): logistic in what stands now,
-    learnt for each such pair.
+    arms, weighted. P(the best answer is right after certain further arms): P(it is right now), and a gain
+    that is linear in what stands now, learnt for each such pair from realised differences.
 
     learnt: the state of an earlier ``state()``. ``own`` and ``strength`` are by arm id, ``""`` for all
     others; ``foresight`` by ``foresight_key``.
@@ -95,7 +95,7 @@ class Consensus:
             return max(*standing.probabilities, *further.values())
         first, second, *_ = [*sorted(standing.probabilities, reverse=True), 0.0]
         inputs = foresight_inputs(first, second, standing.none, max(further.values()))
-        return _sigmoid(_dot(weights, inputs))
+        return min(max(first + _dot(weights, inputs), 0.0), 1.0)
 
     def state(self) -> Mapping[str, Any]:
         """Plain values; see the class."""
@@ -168,7 +168,3 @@ def logit(probability: float) -> float:
     """log(p / (1 - p)), p between 0.0001 and 0.9999."""
     clipped = min(max(probability, 1e-4), 1 - 1e-4)
     return log(clipped / (1 - clipped))
-
-
-def _sigmoid(logit: float) -> float:
-    return 1 / (1 + exp(-max(min(logit, _LARGEST), -_LARGEST)))

@@ -71,9 +71,14 @@ def positions(grid: Grid, order: Sequence[str]) -> Order:
 
 def told_cascade(section: Mapping[str, Any], tested: Tested, seen: Sequence[AnswerAware]) -> dict[str, Any]:
     """What a report's section of a cascade says on top: of every operating point, the order in which each
-    part asks the arms there, and how well a wrong first answer is told."""
+    part asks the arms there and the share of queries that go straight to one; and how well a wrong first
+    answer is told."""
     points = {
-        name: {**point, "orders": _orders(point["prices_per_usd"], tested.grid, seen)}
+        name: {
+            **point,
+            "orders": _orders(point["prices_per_usd"], tested.grid, seen),
+            "straight": _straight(point["prices_per_usd"], seen),
+        }
         for name, point in section.items()
         if isinstance(point, Mapping) and "prices_per_usd" in point
     }
@@ -90,6 +95,12 @@ def _orders(
         None if price is None else [grid.arms[j] for j in each.order_at(Price(price))]
         for price, each in zip(prices, seen, strict=True)
     ]
+
+
+def _straight(prices: Sequence[float | None], seen: Sequence[AnswerAware]) -> list[float]:
+    """One where best single answers."""
+    pairs = zip(prices, seen, strict=True)
+    return [1.0 if price is None else each.straight_at(Price(price)) for price, each in pairs]
 
 
 def wrong_auroc(tested: Tested, seen: Sequence[AnswerAware]) -> Interval | None:

@@ -29,6 +29,7 @@ from training.evaluation.crossfit import Part
 from training.evaluation.decisions import Decisions, Routed
 from training.evaluation.frontier import best_single
 from training.evaluation.grid import Grid, IntArray
+from training.evaluation.outlook import Ahead, fit_outlook
 from training.evaluation.sheet import Sheet
 from training.evaluation.walk import Walk, fitted_walk, replayed_walk
 from training.fit.consensus import fit_consensus
@@ -49,7 +50,7 @@ class Choice:
 
     rates, shape (steps,): rising prices. orders: those that any of them chose. numbers, shape (steps,): of
     the order that is asked from each price up, the first one also below. unseen, shape (training
-    queries, steps): likewise, chosen without the query's inner fold, so that what the training queries
+    queries, steps): likewise, chosen without the query's fold, so that what the training queries
     promise is not what made them be chosen.
     """
 
@@ -59,14 +60,14 @@ class Choice:
     unseen: IntArray
 
     @classmethod
-    def of(cls, orders: Sequence[Order], walks: Sequence[Walk], inner: IntArray, rates: FloatArray) -> Choice:
+    def of(cls, orders: Sequence[Order], walks: Sequence[Walk], held: IntArray, rates: FloatArray) -> Choice:
         """The choice among orders by their walks."""
         prices = [Price(rate) for rate in rates.tolist()]
         utility = np.array([[_utility(walk, price) for price in prices] for walk in walks])
         best = utility.mean(axis=2).argmax(axis=0)
-        unseen = np.zeros((len(inner), len(rates)), np.int64)
-        for fold in np.unique(inner):
-            unseen[inner == fold] = utility[:, :, inner != fold].mean(axis=2).argmax(axis=0)
+        unseen = np.zeros((len(held), len(rates)), np.int64)
+        for fold in np.unique(held):
+            unseen[held == fold] = utility[:, :, held != fold].mean(axis=2).argmax(axis=0)
         kept, places = np.unique(np.vstack((best, unseen)), return_inverse=True)
         places = places.reshape(-1, len(rates))
         return cls(rates, tuple(orders[i] for i in kept), places[0], places[1:])
@@ -83,11 +84,13 @@ class Choice:
 @dataclass(frozen=True, slots=True, eq=False)
 class AnswerAware(Routed):
     """A cascade on one part; its ways are the stages of its orders, one order after another. order: the
-    one that is asked at the lowest prices. order_at: the one that is asked at a price. sure, shape (tested
-    queries,): P(its first answer is right), once that was seen."""
+    one that is asked at the lowest prices. order_at: the one that is asked at a price. straight_at: the share
+    of tested queries that go straight to one arm there. sure, shape (tested queries,): P(its first answer is
+    right), once that was seen."""
 
     order: Order = ()
     order_at: Callable[[Price], Order] = lambda _: ()
+    straight_at: Callable[[Price], float] = lambda _: 0.0
     sure: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
@@ -108,27 +111,39 @@ def answer_aware(
     """
     order = given or cheap_first(sheet, part.train)
     fit = fit_consensus(
-        sheet.heard.take(part.train), out_of_fold.quality, part.inner, [order], Agreement(), seed
+        sheet.heard.take(part.train), out_of_fold.quality, part.fine, [order], Agreement(), seed
     )
     candidates = [given] if given else _orders(order)
     walks = [fitted_walk(fit, sheet, part.train, out_of_fold.cost_usd, each) for each in candidates]
     usual_usd = float(grid.cost_usd[part.train, best_single(grid, part.train)].mean())
-    choice = Choice.of(candidates, walks, part.inner, np.geomspace(LOW, HIGH, STEPS) / (usual_usd or 1.0))
-    promised = {number: walks[candidates.index(each)] for number, each in enumerate(choice.orders)}
+    choice = Choice.of(candidates, walks, part.fine, np.geomspace(LOW, HIGH, STEPS) / (usual_usd or 1.0))
     replayed = {
         number: replay(sheet, part.test, test, fit.consensus, choice.orders[number])
         for number in np.unique(choice.numbers).tolist()
     }
+    known = _Known(
+        choice,
+        part.fine,
+        {number: walks[candidates.index(each)] for number, each in enumerate(choice.orders)},
+        replayed,
+        None if given else _ahead(grid, part.train, out_of_fold),
+        None if given else _ahead(grid, part.test, test),
+    )
     usual = int(choice.numbers[0])
     return AnswerAware(
         part,
-        _decisions(choice, promised, choice.unseen),
-        _decisions(choice, replayed, np.tile(choice.numbers, (len(part.test), 1))),
+        known.on_train(),
+        known.on_test(),
         gap=_gap(grid, part, choice, replayed),
         order=choice.orders[usual],
         order_at=choice.order_at,
+        straight_at=known.straight_share,
         sure=replayed[usual].sure[:, 0],
     )
+
+
+def _ahead(grid: Grid, rows: IntArray, estimate: Estimate) -> Ahead:
+    return Ahead(estimate, grid.reward[rows], grid.cost_usd[rows])
 
 
 def cheap_first(sheet: Sheet, rows: IntArray) -> Order:
@@ -177,8 +192,8 @@ def cascade_of(names: Sequence[str]) -> Arm:
 
 
 def _orders(order: Order) -> list[Order]:
-    """Every selection of the arms, in their order."""
-    return [some for size in range(1, len(order) + 1) for some in itertools.combinations(order, size)]
+    """Every selection of two or more of the arms, in their order."""
+    return [some for size in range(2, len(order) + 1) for some in itertools.combinations(order, size)]
 
 
 def _utility(walk: Walk, price: Price) -> FloatArray:
@@ -187,25 +202,79 @@ def _utility(walk: Walk, price: Price) -> FloatArray:
     return net_worth(walk.reward[at], walk.cost_usd[at], price)
 
 
-def _decisions(choice: Choice, walks: Mapping[int, Walk], numbers: IntArray) -> Decisions:
-    """Ways: each order's stages, one order after another. walks: by the order's number. numbers, shape
-    (queries, steps): of each query's order by price."""
-    sizes = [walk.reward.shape[1] for walk in walks.values()]
-    starts = dict(zip(walks, itertools.accumulate(sizes, initial=0), strict=False))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What a part's training queries taught, and what comes of it on either side.
 
-    def choose(price: Price) -> IntArray:
-        mine = numbers[:, choice.step(price)]
-        way = np.zeros(len(mine), np.int64)
-        for number in np.unique(mine).tolist():
-            here = mine == number
-            way[here] = starts[number] + walks[number].stage(price)[here]
+    promised, replayed: the walks of each order's number, on training and on tested queries. learnt, met: both
+    sides before any answer; without them every query goes along the cascade.
+    """
+
+    choice: Choice
+    held: IntArray
+    promised: Mapping[int, Walk]
+    replayed: Mapping[int, Walk]
+    learnt: Ahead | None
+    met: Ahead | None
+
+    def on_train(self) -> Decisions:
+        """By what was learnt without a query's fold."""
+        return _decisions(self.promised, self.learnt, self._unseen_way)
+
+    def on_test(self) -> Decisions:
+        """By what all training queries taught."""
+        return _decisions(self.replayed, self.met, self._tested_way)
+
+    def straight_share(self, price: Price) -> float:
+        """Of the tested queries, those that no cascade is asked for."""
+        cascades = sum(walk.reward.shape[1] for walk in self.replayed.values())
+        return float((self.on_test().choose(price) >= cascades).mean())
+
+    def _unseen_way(self, price: Price) -> IntArray:
+        numbers = self.choice.unseen[:, self.choice.step(price)]
+        way = _along(self.promised, numbers, price)
+        if self.learnt is None:
+            return way
+        inputs, straight = self.learnt.inputs(price), self.learnt.straight(price)
+        for fold in np.unique(self.held):
+            here, others = np.flatnonzero(self.held == fold), np.flatnonzero(self.held != fold)
+            gain = fit_outlook(self.learnt, self.promised[int(numbers[here[0]])], price, others)
+            alone = here[gain(inputs[here]) <= 0]
+            way[alone] = straight[alone] - len(self.learnt.reward.T)
         return way
 
-    return Decisions(
-        np.hstack([walk.reward for walk in walks.values()]),
-        np.hstack([walk.cost_usd for walk in walks.values()]),
-        choose,
-    )
+    def _tested_way(self, price: Price) -> IntArray:
+        number = int(self.choice.numbers[self.choice.step(price)])
+        way = _along(self.replayed, np.full(len(next(iter(self.replayed.values())).sure), number), price)
+        if self.learnt is None or self.met is None:
+            return way
+        everyone = np.arange(len(self.held))
+        gain = fit_outlook(self.learnt, self.promised[number], price, everyone)(self.met.inputs(price))
+        return np.where(gain > 0, way, self.met.straight(price) - len(self.met.reward.T))
+
+
+def _along(walks: Mapping[int, Walk], numbers: IntArray, price: Price) -> IntArray:
+    """Where each query's order, by its number, stops at a price: the stages are counted one order after
+    another."""
+    sizes = [walk.reward.shape[1] for walk in walks.values()]
+    starts = dict(zip(walks, itertools.accumulate(sizes, initial=0), strict=False))
+    way = np.zeros(len(numbers), np.int64)
+    for number in np.unique(numbers).tolist():
+        here = numbers == number
+        way[here] = starts[number] + walks[number].stage(price)[here]
+    return way
+
+
+def _decisions(
+    walks: Mapping[int, Walk], alone: Ahead | None, choose: Callable[[Price], IntArray]
+) -> Decisions:
+    """Ways: each order's stages, one order after another; behind them the arms alone, so that a way counted
+    from the end is one of these."""
+    rewards, costs = [w.reward for w in walks.values()], [w.cost_usd for w in walks.values()]
+    if alone is not None:
+        rewards, costs = [*rewards, alone.reward], [*costs, alone.cost_usd]
+    reward, cost_usd = np.hstack(rewards), np.hstack(costs)
+    return Decisions(reward, cost_usd, lambda price: choose(price) % reward.shape[1])
 
 
 def _gap(grid: Grid, part: Part, choice: Choice, walks: Mapping[int, Walk]) -> FloatArray | None:

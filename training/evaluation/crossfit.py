@@ -17,6 +17,10 @@ INNER_FOLDS = 4
 """Of a training part, for the estimates that prices are chosen on; as many as a pass of five folds has
 beside the one that is tested."""
 
+FINE_FOLDS = 10
+"""Likewise, for what is quick to fit. The more folds, the nearer is what was fitted without one to what is
+fitted on all, and the less a price that was chosen on the former is beside the point for the latter."""
+
 LEAVE_OUT = ("task", "domain")
 
 
@@ -47,13 +51,14 @@ class Folds:
 class Part:
     """Rows of a grid: those trained on, and those tested by what was learnt from them.
 
-    inner, shape (training rows,): the fold in which each is held out for its estimate out of fold.
-    repeat: the number of the pass; every tested row stands in one part of each pass.
+    inner, shape (training rows,): the fold in which each is held out for its estimate out of fold. fine:
+    likewise, in more folds. repeat: the number of the pass; every tested row stands in one part of each pass.
     """
 
     train: IntArray
     test: IntArray
     inner: IntArray
+    fine: IntArray
     repeat: int = 0
 
 
@@ -68,7 +73,7 @@ def split_parts(grid: Grid, group: IntArray, seed: int) -> list[Part]:
                 f"No query of {grid.dataset} stands in split={name}: give --folds 5x5 to train and test "
                 "on all of them in turn."
             )
-    return [Part(train, test, _inner(group[train], seed))]
+    return [Part(train, test, _inner(group[train], seed), _fine(group[train], seed))]
 
 
 def fold_parts(group: IntArray, plan: Folds, seed: int) -> list[Part]:
@@ -87,8 +92,13 @@ def fold_parts(group: IntArray, plan: Folds, seed: int) -> list[Part]:
         for fold in range(plan.count):
             train = np.flatnonzero(held != fold)
             inner = held[train] if plan.count > INNER_FOLDS else _inner(group[train], seed)
-            parts.append(Part(train, np.flatnonzero(held == fold), inner, repeat))
+            fine = _fine(group[train], seed + repeat)
+            parts.append(Part(train, np.flatnonzero(held == fold), inner, fine, repeat))
     return parts
+
+
+def _fine(group: IntArray, seed: int) -> IntArray:
+    return folds(group, seed, FINE_FOLDS)
 
 
 def _inner(group: IntArray, seed: int) -> IntArray:
@@ -106,7 +116,8 @@ def with_labels(parts: Sequence[Part], labels: int, group: IntArray, seed: int) 
     found = []
     for part in parts:
         train = np.sort(rng.permutation(part.train)[:labels])
-        found.append(replace(part, train=train, inner=_inner(group[train], seed)))
+        inner, fine = _inner(group[train], seed), _fine(group[train], seed)
+        found.append(replace(part, train=train, inner=inner, fine=fine))
     return found
 
 

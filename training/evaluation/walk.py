@@ -54,7 +54,7 @@ def fitted_walk(
     for t in range(count):
         for u in range(t + 1, count):
             further = tuple(sorted(order[t + 1 : u + 1]))
-            gain[:, t, u] = fit.foresights[heard[t], further].out_of_fold - stands[t].first
+            gain[:, t, u] = fit.foresights[heard[t], further].out_of_fold
             ahead[:, t, u] = expected_usd[:, list(further)].sum(axis=1)
     return Walk(
         np.column_stack([stand.right for stand in stands]),

@@ -1,4 +1,4 @@
-"""Fit of what further answers would bring: P(the best answer is right after them), from what stands now."""
+"""Fit of what further answers would bring: how much likelier the best answer is to be right after them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from router.confidence.consensus import foresight_inputs
 from router.estimate import FloatArray
 from training.evaluation.grid import IntArray
+from training.fit.ridge import ridge
 from training.fit.votes import Group, Stand
 
-PENALTY = 3.0
-"""On the squared weights of the scaled inputs, in nats."""
-STEPS = 12
+PENALTY = 30.0
+"""On the squared weights of the scaled inputs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Foresight:
-    """weights: of the inputs. out_of_fold, shape (n,): each query's prediction by what was fitted
-    without it."""
+    """weights: of the inputs, for the gain. out_of_fold, shape (n,): each query's predicted gain by what was
+    fitted without it."""
 
     weights: FloatArray
     out_of_fold: FloatArray
@@ -39,33 +38,26 @@ def pairs_of(order: Sequence[int]) -> Iterator[tuple[Group, Group]]:
 
 
 def fit_foresight(now: Stand, then: Stand, best: FloatArray, held: IntArray) -> Foresight:
-    """now, then: before and after the further answers; best, shape (n,): the best further arm's own
-    P(success); held, shape (n,): the fold that holds each query out."""
+    """Learnt from realised differences, right after less right before: two chances fitted apart would each
+    bring an error of its own, as large as what they differ by.
+
+    now, then: before and after the further answers; best, shape (n,): the best further arm's own
+    P(success); held, shape (n,): the fold that holds each query out.
+    """
     stands = zip(now.first.tolist(), now.second.tolist(), now.none.tolist(), best.tolist(), strict=True)
     inputs = np.array([foresight_inputs(*each) for each in stands])
+    gained = then.right - now.right
     out = np.zeros(len(inputs))
     for fold in np.unique(held):
         unseen = held == fold
-        out[unseen] = expit(inputs[unseen] @ _fit(inputs[~unseen], then.right[~unseen]))
-    return Foresight(_fit(inputs, then.right), out)
+        out[unseen] = inputs[unseen] @ _fit(inputs[~unseen], gained[~unseen])
+    return Foresight(_fit(inputs, gained), out)
 
 
 def _group(order: Sequence[int], places: Sequence[int]) -> Group:
     return tuple(sorted(order[place] for place in places))
 
 
-def _fit(inputs: FloatArray, right: FloatArray) -> FloatArray:
-    """Ridge logistic regression by Newton's steps; the first input is 1 and not penalised."""
-    center, deviation = inputs.mean(axis=0), inputs.std(axis=0)
-    scale = np.where(deviation > 1e-9, deviation, np.inf)
-    X = (inputs - center) / scale
-    X[:, 0] = 1.0
-    penalty = np.diag([1e-3] + [PENALTY] * (X.shape[1] - 1))
-    weights = np.zeros(X.shape[1])
-    for _ in range(STEPS):
-        predicted = expit(X @ weights)
-        curvature = (X * (predicted * (1 - predicted))[:, None]).T @ X + penalty
-        weights = weights + np.linalg.solve(curvature, X.T @ (right - predicted) - penalty @ weights)
-    plain = weights / scale
-    plain[0] = weights[0] - plain[1:] @ center[1:]
-    return plain
+def _fit(inputs: FloatArray, gained: FloatArray) -> FloatArray:
+    """The first input is 1, whose weight is the constant."""
+    return ridge(inputs[:, 1:], gained, PENALTY)
