@@ -21,6 +21,7 @@ from router.verifiers import asked_models
 Mask: TypeAlias = NDArray[np.bool_]
 
 NO_ROOM = "max_completion_tokens leaves no room for an answer behind its thinking"
+NO_TOOLS = "uses no tools (effortwise.tools)"
 BYTES_PER_TOKEN_AT_MOST = 8
 """A prompt of more than this many bytes per token of context is certainly too long."""
 
@@ -112,13 +113,17 @@ class Feasibility:
 
     def _form(self, query: Query, has_verifier: bool) -> _Served:
         """Who can serve a request of this form; there are few forms, so each is worked out once."""
-        key = (has_verifier, *(bool(query.parameters.get(name)) for name in CAPABILITIES))
+        key = (
+            has_verifier,
+            query.wishes.tools is not None,
+            *(bool(query.parameters.get(name)) for name in CAPABILITIES),
+        )
         if key not in self._by_form:
             self._by_form[key] = self._served(key)
         return self._by_form[key]
 
     def _served(self, form: tuple[bool, ...]) -> _Served:
-        has_verifier, *asked = form
+        has_verifier, has_tools, *asked = form
         mask, reasons = np.ones(len(self.menu), bool), list[tuple[Mask, str]]()
         for (name, capable), wanted in zip(CAPABILITIES.items(), asked, strict=True):
             if wanted:
@@ -126,6 +131,9 @@ class Feasibility:
         if not has_verifier:
             verified = _mask(self.menu.arms, lambda arm: arm.strategy.traits.needs_verifier)
             _leave_out(mask, reasons, verified, "needs a verifier (effortwise.verifier)")
+        if has_tools:
+            without = _mask(self.menu.arms, lambda arm: not arm.strategy.traits.runs_tools)
+            _leave_out(mask, reasons, without, NO_TOOLS)
         for reason in dict.fromkeys(self._barred.values()):
             barred = np.array([self._barred.get(arm.id) == reason for arm in self.menu])
             _leave_out(mask, reasons, barred, reason)
@@ -230,6 +238,8 @@ def lack(query: Query, arm: Arm) -> str | None:
     """What one arm cannot do for the query; ``None`` where it can serve."""
     if arm.strategy.traits.needs_verifier and query.wishes.verifier is None:
         return "it needs a verifier (effortwise.verifier)"
+    if query.wishes.tools is not None and not arm.strategy.traits.runs_tools:
+        return f"it {NO_TOOLS}"
     for key, capable in CAPABILITIES.items():
         if query.parameters.get(key) and not capable(arm):
             return f"it cannot serve {key}"

@@ -27,7 +27,8 @@ class Wishes:
     min_quality: leave out arms whose P(success) is below. stakes: what a right answer is worth, in
     quality units (1 = an ordinary query). verifier: a verifier specification, e.g.
     ``{"type": "regex", "pattern": "..."}``. domain: the name of a domain (``router/domains/``); it is
-    recognised without.
+    recognised without. tools: the caller's own by HTTP, for strategies that use tools: objects with
+    ``name``, ``url``, ``describe`` and maybe ``argument``.
     """
 
     max_cost_usd: float | None = None
@@ -38,6 +39,7 @@ class Wishes:
     max_calls: int | None = None
     max_total_tokens: int | None = None
     domain: str | None = None
+    tools: Sequence[Mapping[str, Any]] | None = None
 
     @property
     def budget(self) -> Budget:

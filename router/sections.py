@@ -19,12 +19,14 @@ class Section(BaseModel):
 
 
 class ServerSection(Section):
-    """``[server]``: where the service listens and what it accepts."""
+    """``[server]``: where the service listens and what it accepts. caller_tools: the beginnings of URLs at
+    which requests may have tools of their own."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     max_body_bytes: Positive = 4_000_000
     max_choices: Positive = 16
+    caller_tools: tuple[str, ...] = ()
 
 
 class StoreSection(Section):

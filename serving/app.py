@@ -122,8 +122,13 @@ def _add_model_endpoints(app: FastAPI, service: Service) -> None:
     async def plan(request: Request, allowance: Allowance = caller) -> dict[str, Any]:
         """The decision for a chat completion body, without its execution: the decision card."""
         body = await _body(service, request)
-        max_choices = service.configuration.server.max_choices
-        parsed = parse_chat(body, account=allowance.account, max_choices=max_choices)
+        accepted = service.configuration.server
+        parsed = parse_chat(
+            body,
+            account=allowance.account,
+            max_choices=accepted.max_choices,
+            tools_under=accepted.caller_tools,
+        )
         query = weighed(parsed.query, service.execution.cards)
         query = bound(query, service.execution.bindings)
         card = service.allocator.card(query, await _spendable(service, allowance, query.received_at))

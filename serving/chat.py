@@ -56,13 +56,16 @@ class ChatEndpoint:
         await _unless_gone(work, receive)
 
     async def _request(self, scope: Scope, receive: Receive) -> ChatRequest:
-        limit = self.service.configuration.server.max_body_bytes
+        accepted = self.service.configuration.server
         headers = dict(scope["headers"])
         allowance = self.service.accounts.of_header(headers.get(b"authorization"))
         scope["effortwise.allowance"] = allowance
-        body = await read_body(receive, limit)
+        body = await read_body(receive, accepted.max_body_bytes)
         return parse_chat(
-            body, account=allowance.account, max_choices=self.service.configuration.server.max_choices
+            body,
+            account=allowance.account,
+            max_choices=accepted.max_choices,
+            tools_under=accepted.caller_tools,
         )
 
     async def _reply(self, request: ChatRequest, scope: Scope, send: Send) -> None:

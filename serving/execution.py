@@ -38,6 +38,7 @@ from router.tariff import to_usd
 from router.tools import Tool
 from router.trace import Status
 from router.verifiers import asked_models, make_verifier
+from serving.caller_tools import caller_tools
 from serving.decisions import Decisions
 from serving.progress import Follower, Progress
 from serving.recorder import Recorder
@@ -217,7 +218,7 @@ class Execution:
             listener if query.n == 1 else DEAF,
             first_draw=choice * calls,
             sandbox=self.sandbox,
-            tools=self.tools,
+            tools={**self.tools, **caller_tools(query)} if query.wishes.tools else self.tools,
             observer=follower and Progress(attempt.meter, follower, choice).observe,
         )
 

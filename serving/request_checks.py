@@ -6,6 +6,7 @@ Each check takes a value and the name of its field and raises ``InvalidQuery`` i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -19,6 +20,9 @@ Check: TypeAlias = Callable[[Any, str], None]
 ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 STOP_SEQUENCES = 4
 TOP_LOGPROBS = 20
+OWN_TOOLS = 8
+_OWN_TOOL = ("name", "url", "describe", "argument")
+_TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 _KINDS = {
     dict: "an object",
@@ -177,6 +181,38 @@ def domain(value: Any, param: str) -> None:
     named_domain(value)
 
 
+def own_tools(value: Any, param: str) -> None:
+    """An array of the caller's own tools by HTTP: objects with a name, a url, and words about them."""
+    filled_array(value, param)
+    if len(value) > OWN_TOOLS:
+        raise InvalidQuery(
+            f"Invalid '{param}': array too long. Expected an array with maximum length {OWN_TOOLS}, but got "
+            f"an array with length {len(value)} instead.",
+            param,
+        )
+    for i, tool in enumerate(value):
+        _own_tool(tool, f"{param}[{i}]")
+    names = [tool["name"] for tool in value]
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise InvalidQuery(f"Invalid '{param}': {twice[0]!r} names two tools.", param)
+
+
+def _own_tool(tool: Any, param: str) -> None:
+    mapping(tool, param)
+    for key in ("name", "url", "describe"):
+        required(tool, key, param, filled)
+    if tool.get("argument") is not None:
+        filled(tool["argument"], f"{param}.argument")
+    if unknown := [key for key in tool if key not in _OWN_TOOL]:
+        known = ", ".join(_OWN_TOOL)
+        raise InvalidQuery(f"Unknown parameter: '{param}.{unknown[0]}'. Known: {known}.", param)
+    if not _TOOL_NAME.fullmatch(tool["name"]):
+        raise InvalidQuery(
+            f"Invalid '{param}.name': letters, digits and underscores, 40 at most, no digit first.",
+            f"{param}.name",
+        )
+
+
 def _typed(value: Any, param: str) -> None:
     mapping(value, param)
     required(value, "type", param, text)
@@ -273,6 +309,7 @@ WISHES: Mapping[str, Check] = {
     "stakes": number(above=0),
     "verifier": verifier,
     "domain": domain,
+    "tools": own_tools,
     "unit": filled,
     "conversation": filled,
     "progress": boolean,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 
 from router.errors import InvalidQuery
 from router.query import Query, Wishes
+from serving.caller_tools import require_allowed
 from serving.request_checks import FIELDS, WISHES, number, required, wrong_type
 
 _APART = frozenset(
@@ -20,7 +21,7 @@ _APART = frozenset(
 
 _WISH_NAMES = (
     "max_cost_usd", "deadline_s", "max_calls", "max_total_tokens", "min_quality", "stakes", "verifier",
-    "domain",
+    "domain", "tools",
 )  # fmt: skip
 
 _NEEDS = (
@@ -41,8 +42,11 @@ class ChatRequest:
     progress: bool = False
 
 
-def parse_chat(body: bytes, *, account: str, max_choices: int) -> ChatRequest:
-    """The request in a body; ``InvalidQuery`` names what is wrong and the field.
+def parse_chat(
+    body: bytes, *, account: str, max_choices: int, tools_under: Sequence[str] = ()
+) -> ChatRequest:
+    """The request in a body; ``InvalidQuery`` names what is wrong and the field. tools_under: see
+    ``require_allowed``.
 
     ``null`` in a field that is known stands for its absence. ``max_completion_tokens`` wins over
     ``max_tokens``. ``reasoning_effort`` stays in the parameters as it came; ``router.effort.EFFORTS`` says
@@ -64,6 +68,7 @@ def parse_chat(body: bytes, *, account: str, max_choices: int) -> ChatRequest:
         conversation=ours.get("conversation") or metadata.get("conversation") or None,
         unit=ours.get("unit") or metadata.get("unit") or fields.get("user") or None,
     )
+    require_allowed(query, tools_under)
     progress = bool(ours.get("progress"))
     return ChatRequest(query, bool(fields.get("stream")), _includes_usage(fields), progress)
 

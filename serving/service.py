@@ -21,6 +21,7 @@ from router.stores.sqlite import Sqlite
 from serving.accounts import Accounts
 from serving.backends import BACKENDS
 from serving.bundles import POINTER, BundleWatch
+from serving.caller_tools import check_bases
 from serving.effort_probe import EffortProbes
 from serving.effort_watch import watched
 from serving.execution import Execution
@@ -81,6 +82,7 @@ def compose(
     environment: where upstream keys are looked up. bundle: the folder of the bundle to begin with;
     without it, or where it does not fit, the documented prior decides until one arrives.
     """
+    check_bases(configuration.server.caller_tools)
     menu = configured_menu(configuration)
     first = first_bundle(bundle, menu, configuration)
     allocator = configured_allocator(configuration, first, menu)

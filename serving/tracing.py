@@ -104,4 +104,6 @@ def _wishes(query: Query, keep: bool) -> dict[str, object]:
     given = {name: getattr(query.wishes, name) for name in _WISHES if getattr(query.wishes, name) is not None}
     if query.wishes.verifier is not None and not keep:  # its other fields may hold the answer
         given["verifier"] = {"type": query.wishes.verifier["type"]}
+    if query.wishes.tools is not None:  # an address may hold a key
+        given["tools"] = [tool["name"] for tool in query.wishes.tools]
     return {"target": query.target, "n": query.n, **given}

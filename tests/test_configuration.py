@@ -132,7 +132,10 @@ def test_the_example_documents_every_option_of_a_backend(name: str) -> None:
 
 WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     "unknown section": (smallest(servers={}), "unknown key 'servers' (known: accounts, backends, "),
-    "unknown key of the server": (smallest(server={"prot": 1}), "unknown key 'server.prot' (known: host, "),
+    "unknown key of the server": (
+        smallest(server={"prot": 1}),
+        "unknown key 'server.prot' (known: caller_tools, ",
+    ),
     "unknown key of the store": (smallest(store={"file": "x"}), "unknown key 'store.file' (known: path, "),
     "unknown key of the registry": (smallest(registry={"x": 1}), "unknown key 'registry.x' (known: alias, "),
     "unknown key of the decision": (

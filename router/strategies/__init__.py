@@ -31,7 +31,8 @@ class Traits:
     (``Run.quote``) one of its prompts may hold. needs_sandbox: runs code. needs_logprobs: weighs replies by
     their log-probabilities, so its models must give them. needs_continuing: its models must go on with a
     partial reply. levels: pairs of a model and a native level of effort that it must take. server_tools: the
-    tools of the server that it names.
+    tools of the server that it names. runs_tools: it uses tools between its steps, those of the server and
+    those that a request brings.
     """
 
     tools: bool = False
@@ -44,6 +45,7 @@ class Traits:
     needs_continuing: bool = False
     levels: frozenset[tuple[str, str]] = frozenset()
     server_tools: frozenset[str] = frozenset()
+    runs_tools: bool = False
 
 
 class Strategy(Protocol):

@@ -56,8 +56,14 @@ class React:
     @property
     def traits(self) -> Traits:
         """The last prompt holds n - 1 replies, as many observations, and what the tools are. A configuration
-        that names a tool which it has not is refused."""
-        return Traits(response_format=False, quotes=2 * self.n - 1, server_tools=frozenset(self._named))
+        that names a tool which it has not is refused. An arm that names some takes none that a request
+        brings."""
+        return Traits(
+            response_format=False,
+            quotes=2 * self.n - 1,
+            server_tools=frozenset(self._named),
+            runs_tools=not self._named,
+        )
 
     @property
     def family(self) -> str:
