@@ -4,7 +4,8 @@ A group is whatever waited when the writer came free. A write that somebody wait
 the loop's next turn; one that nobody waits for goes with the next of those, within 10 ms: so a lone
 request costs one commit, and a crowd shares one. Operations keep their order. Where the store is locked
 or full, reservations are refused at once (``StoreError``), and everything else is kept in memory and
-tried again: what was acknowledged is never dropped.
+tried again: what was acknowledged is never dropped. A stop waits for that only so long; what it leaves
+unwritten is what a crash would leave: reservations, which the next start charges in full.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 
 from router.errors import StoreError
 from router.stores import Operation, Reserve, Result, Settle, Store
@@ -23,6 +26,7 @@ from router.stores import Operation, Reserve, Result, Settle, Store
 _GROUP_AT_MOST = 256
 _POSTED_WITHIN_S = 0.01
 _RETRY_S = 0.25
+_STOP_WITHIN_S = 15.0
 _STOP = object()
 
 _log = logging.getLogger(__name__)
@@ -55,6 +59,7 @@ class Recorder:
     _loop: asyncio.AbstractEventLoop | None = None
     _soon: asyncio.Handle | None = None
     _later: asyncio.Handle | None = None
+    _gives_up_at: float = inf
 
     def start(self) -> None:
         """Start the writer thread."""
@@ -63,9 +68,10 @@ class Recorder:
         self._thread = threading.Thread(target=self._write_until_stopped, name="recorder", daemon=True)
         self._thread.start()
 
-    async def stop(self) -> None:
-        """Write what waits, then end the thread."""
+    async def stop(self, within_s: float = _STOP_WITHIN_S) -> None:
+        """Write what waits, then end the thread; where the store cannot write, not before ``within_s``."""
         if self._thread is not None:
+            self._gives_up_at = time.monotonic() + within_s
             self._hand_over()
             self._queue.put(_STOP)
             await asyncio.to_thread(self._thread.join)
@@ -172,6 +178,10 @@ class Recorder:
         refused = [pending for pending in group if isinstance(pending.operation, Reserve)]
         self._fail(refused, error)
         kept = [pending for pending in group if not isinstance(pending.operation, Reserve)]
+        if kept and time.monotonic() >= self._gives_up_at:
+            _log.error("stopped with %d operations unwritten: %s", len(kept), error)
+            self._fail(kept, error)
+            return []
         _log.warning("the store cannot write; %d operations wait: %s", len(kept), error)
         if kept:
             threading.Event().wait(_RETRY_S)

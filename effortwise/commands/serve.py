@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from effortwise.bundled import starting_bundle
+from effortwise.companion import companion
 from router.configuration import Configuration, load_configuration
 from router.errors import ConfigurationError
 from serving.app import create_app
@@ -103,7 +103,8 @@ def _announce(service: Service, listener: socket.socket) -> None:
 
 @contextmanager
 def _follower(configuration: Configuration, config: Path) -> Iterator[None]:
-    """The process that follows the registry: MLflow is heavy and never loaded into the server."""
+    """The process that follows the registry, as long as this serves: MLflow is heavy and never loaded into
+    the server."""
     registry = configuration.registry
     if registry is None or not registry.follow:
         yield
@@ -113,9 +114,5 @@ def _follower(configuration: Configuration, config: Path) -> Iterator[None]:
             "registry: MLflow is not installed. Install 'effortwise[train]' or drop [registry]."
         )
     command = [sys.executable, "-m", "effortwise", "follow", "--config", str(config)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
+    with companion(command):
         yield
-    finally:
-        process.terminate()
-        process.wait(timeout=30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from router.code_answers import fenced_blocks
 from router.thinking import aloud
 
 MOST_ACTIONS = 4
@@ -14,7 +15,6 @@ _OBSERVATION = re.compile(r"^[ \t*]*Observation\b.*", re.MULTILINE | re.DOTALL)
 _LABEL = re.compile(r"^[ \t*]*(Thought|Action|(?:Final )?Answer)\b[ \t*]*\d*[ \t*]*:[ \t*]*", re.MULTILINE)
 _ACTION = re.compile(r"`?([\w.-]+)`?\s*([\[(:]?)\s*(.*)", re.DOTALL)
 _INPUT = re.compile(r"\A[\s*]*(?:Action[ \t]+)?Input[ \t*]*:[ \t*]*", re.IGNORECASE)
-_FENCE = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 _CLOSING = {"[": "]", "(": ")"}
 
 
@@ -64,5 +64,5 @@ def _action(text: str) -> Action | None:
     tool, opening, rest = match.groups()
     inside, closed, _ = rest.rpartition(_CLOSING[opening]) if opening in _CLOSING else ("", "", "")
     argument = _INPUT.sub("", inside if closed else rest).strip()
-    block = _FENCE.search(argument)
-    return Action(tool, block[1] if block else argument)
+    blocks = fenced_blocks(argument)
+    return Action(tool, blocks[0][1].removesuffix("\n") if blocks else argument)

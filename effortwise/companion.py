@@ -1,0 +1,56 @@
+"""Companion: a process that runs beside another and is started again where it ends."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+FIRST_WAIT_S, MOST_WAIT_S = 1.0, 60.0
+"""Before a companion that ended is started again: doubled each time, so that one which cannot start does not
+keep a core busy."""
+_LOOK_EVERY_S = 0.2
+_STOP_WITHIN_S = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def companion(command: Sequence[str], first_wait_s: float = FIRST_WAIT_S) -> Iterator[None]:
+    """Keep a command running until the end of the block, where it is told to terminate."""
+    ended = threading.Event()
+    keeper = threading.Thread(
+        target=_keep, args=(command, ended, first_wait_s), name="companion", daemon=True
+    )
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join(_STOP_WITHIN_S + 1)
+
+
+def _keep(command: Sequence[str], ended: threading.Event, wait_s: float) -> None:
+    while not ended.is_set():
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        while process.poll() is None and not ended.wait(_LOOK_EVERY_S):
+            pass
+        if process.poll() is None:
+            _stop(process)
+            return
+        _log.warning(
+            "%s ended with code %s; it starts again in %g s", command[-3:], process.returncode, wait_s
+        )
+        ended.wait(wait_s)
+        wait_s = min(2 * wait_s, MOST_WAIT_S)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,60 @@
+"""A companion process: it runs beside, starts again where it ends, and ends with the block."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from effortwise.companion import companion
+
+SCRIPT = (
+    "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); time.sleep(float(sys.argv[2]))"
+)
+
+
+def started(path: Path) -> list[int]:
+    """The process ids of all that were started."""
+    return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def waited(until: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not until() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return until()
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_companion_that_is_killed_starts_again_and_ends_with_the_block(tmp_path: Path) -> None:
+    """Whoever ended it; and none is left behind."""
+    path = tmp_path / "started"
+    with companion([sys.executable, "-c", SCRIPT, str(path), "60"], first_wait_s=0.05):
+        assert waited(lambda: len(started(path)) == 1)
+        os.kill(started(path)[0], signal.SIGKILL)
+        assert waited(lambda: len(started(path)) == 2)
+    assert not any(runs(pid) for pid in started(path))
+
+
+def test_one_that_cannot_run_is_tried_more_and_more_rarely(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log tells its code and when it is tried again."""
+    path = tmp_path / "started"
+    with companion([sys.executable, "-c", SCRIPT, str(path), "no number"], first_wait_s=0.01):
+        assert waited(lambda: len(started(path)) == 3)
+    told = [record.message for record in caplog.records]
+    assert [message.rpartition(" in ")[2] for message in told[:2]] == ["0.01 s", "0.02 s"]
+    assert all("ended with code 1" in message for message in told)
