@@ -124,6 +124,9 @@ def evaluate(
         str | None,
         typer.Option(help="Also ask cheap arms first and read their answers: learnt, or arms in order."),
     ] = None,
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder of an ONNX sentence encoder, for features on top.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the frontier here, as PNG and SVG.")] = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
@@ -132,7 +135,7 @@ def evaluate(
     from effortwise.commands.evaluate import evaluate as run
     from effortwise.commands.evaluate import protocol_of
 
-    protocol = protocol_of(folds, labels, leave_out, seed)
+    protocol = protocol_of(folds, labels, leave_out, seed, encoder)
     run(file, dataset, models, protocol, correct_at, answers, json, plot)
 
 

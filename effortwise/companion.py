@@ -40,10 +40,9 @@ def _keep(command: Sequence[str], ended: threading.Event, wait_s: float) -> None
         if process.poll() is None:
             _stop(process)
             return
-        _log.warning(
-            "%s ended with code %s; it starts again in %g s", command[-3:], process.returncode, wait_s
-        )
-        ended.wait(wait_s)
+        if ended.wait(wait_s):  # what ends both at once is no news
+            return
+        _log.warning("%s ended with code %s: started again", " ".join(command[1:]), process.returncode)
         wait_s = min(2 * wait_s, MOST_WAIT_S)
 
 

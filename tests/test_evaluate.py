@@ -15,7 +15,7 @@ from fakes_grid import logged_rows, planted_grid, write_rows
 
 from effortwise.cli import main
 from router.estimate import Estimate
-from router.features import Extractor
+from router.features import Extractor, embedding
 from training.evaluation.comparison import Protocol, compare
 from training.evaluation.corpus import Corpus
 from training.evaluation.crossfit import Folds, Part, fold_parts, question_groups, split_parts
@@ -262,7 +262,38 @@ def test_the_same_seed_gives_the_same_report(tmp_path: Path, run: Run, quick: No
     protocol = json.loads((tmp_path / "a.json").read_text())["protocol"]
     assert protocol == {
         "folds": "2x3", "labels": 30, "leave_out": None, "seed": 4, "resamples": 2000, "correct_at": 0.5,
+        "features": ["length", "structure", "ngrams"],
     }  # fmt: skip
+
+
+def test_an_encoder_adds_its_vectors(
+    tmp_path: Path, run: Run, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The corpus has its columns, from the folder that was named, and the report says so."""
+    write_rows(tmp_path / "mine.parquet", logged_rows(40))
+    seen: list[object] = []
+
+    class Encoder:
+        identity = "f00d"
+
+        def __init__(self, path: object) -> None:
+            seen.append(path)
+
+        def tokens(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+            return np.full((1, 2), len(text), float), np.ones(1)
+
+    monkeypatch.setattr(embedding, "OnnxEncoder", Encoder)
+    assert run("mine.parquet", "--folds", "3", "--encoder", "encoders/small", "--json", "a.json")[0] == 0
+    assert seen == [Path("encoders/small")]
+    assert json.loads((tmp_path / "a.json").read_text())["protocol"]["features"][-1] == "embedding"
+
+
+def test_an_encoder_that_is_none_is_named(tmp_path: Path, run: Run) -> None:
+    """With what its folder lacks."""
+    write_rows(tmp_path / "mine.parquet", logged_rows(40))
+    code, _, told = run("mine.parquet", "--folds", "3", "--encoder", "nowhere")
+    assert code != 0
+    assert "nowhere lacks model.onnx and tokenizer.json" in " ".join(told.split())
 
 
 @pytest.mark.parametrize(("given", "order"), [("learnt", None), ("mid, DEAR", ("middle", "dear"))])

@@ -46,9 +46,11 @@ def evaluate(
         draw_evaluation(found, plot)
 
 
-def protocol_of(folds: str | None, labels: int | None, leave_out: str | None, seed: int) -> Protocol:
+def protocol_of(
+    folds: str | None, labels: int | None, leave_out: str | None, seed: int, encoder: Path | None
+) -> Protocol:
     """The protocol that the options ask for."""
-    return Protocol(None if folds is None else Folds.parse(folds), labels, leave_out, seed)
+    return Protocol(None if folds is None else Folds.parse(folds), labels, leave_out, seed, encoder)
 
 
 def _names(listed: str) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from router.features import Extractor
+from router.features import DEFAULT_FEATURES, Extractor
 from training.evaluation.answer_aware import told_cascade
 from training.evaluation.cascades import AnswerAware
 from training.evaluation.corpus import Corpus
@@ -39,12 +40,22 @@ each with its decisions on every part."""
 class Protocol:
     """How to train and test. folds: pool cross-fitting over all queries instead of the logged split.
     labels: no more training queries than this in a part. leave_out: train without the tested queries'
-    tasks (or domains)."""
+    tasks (or domains). encoder: the folder of a sentence encoder, whose vectors are features too."""
 
     folds: Folds | None = None
     labels: int | None = None
     leave_out: str | None = None
     seed: int = 0
+    encoder: Path | None = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Their names."""
+        return DEFAULT_FEATURES if self.encoder is None else (*DEFAULT_FEATURES, "embedding")
+
+    def extractor(self) -> Extractor:
+        """Of these features; ``ConfigurationError`` where the encoder cannot be used."""
+        return Extractor.of(self.features, {"embedding": {"path": self.encoder}})
 
     @property
     def ignores_split(self) -> bool:
@@ -58,7 +69,7 @@ def compare(
     """The report on one grid; see ``report``."""
     group, question = _groups(grid, protocol), question_groups(grid)
     parts = parts_of(grid, group, protocol)
-    corpus = Corpus.of(grid, group, Extractor.of())
+    corpus = Corpus.of(grid, group, protocol.extractor())
     say(f"{len(grid)} queries, {len(grid.arms)} arms, {len(parts)} part(s) to train and test")
     learners = {
         name: learning(corpus, protocol.seed) for name, learning in {ROUTER: served, **BASELINES}.items()
@@ -116,6 +127,7 @@ def _told(protocol: Protocol) -> dict[str, Any]:
         "folds": None if folds is None else f"{folds.repeats}x{folds.count}",
         "labels": protocol.labels,
         "leave_out": protocol.leave_out,
+        "features": list(protocol.features),
         "seed": protocol.seed,
         "resamples": RESAMPLES,
     }
