@@ -19,10 +19,11 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def companion(command: Sequence[str], first_wait_s: float = FIRST_WAIT_S) -> Iterator[None]:
-    """Keep a command running until the end of the block, where it is told to terminate."""
-    ended = threading.Event()
+    """Keep a command running until the end of the block, where it is told to terminate. ``OSError`` where it
+    cannot be started at all."""
+    ended, first = threading.Event(), _start(command)
     keeper = threading.Thread(
-        target=_keep, args=(command, ended, first_wait_s), name="companion", daemon=True
+        target=_keep, args=(command, first, ended, first_wait_s), name="companion", daemon=True
     )
     keeper.start()
     try:
@@ -32,9 +33,14 @@ def companion(command: Sequence[str], first_wait_s: float = FIRST_WAIT_S) -> Ite
         keeper.join(_STOP_WITHIN_S + 1)
 
 
-def _keep(command: Sequence[str], ended: threading.Event, wait_s: float) -> None:
-    while not ended.is_set():
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+
+def _keep(
+    command: Sequence[str], process: subprocess.Popen[bytes], ended: threading.Event, wait_s: float
+) -> None:
+    while True:
         while process.poll() is None and not ended.wait(_LOOK_EVERY_S):
             pass
         if process.poll() is None:
@@ -44,6 +50,10 @@ def _keep(command: Sequence[str], ended: threading.Event, wait_s: float) -> None
             return
         _log.warning("%s ended with code %s: started again", " ".join(command[1:]), process.returncode)
         wait_s = min(2 * wait_s, MOST_WAIT_S)
+        try:
+            process = _start(command)
+        except OSError as error:  # no memory or no process to be had: it may be had later
+            _log.warning("it cannot be started: %s", error)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -91,9 +91,10 @@ class Run:
 
     @property
     def calls_left(self) -> float:
-        """How many more calls the plan's budget admits; infinite where it has no such cap."""
+        """How many more calls the plan's budget admits for one of the request's choices, which share it;
+        infinite where it has no such cap."""
         cap = self.meter.budget.calls
-        return inf if cap is None else cap - self.meter.usage.calls
+        return inf if cap is None else (cap - self.meter.usage.calls) // self.query.n
 
     async def sample(
         self,

@@ -39,10 +39,11 @@ def check_bases(bases: Sequence[str]) -> None:
     """``ConfigurationError`` where a beginning would let in more than it says."""
     for base in bases:
         parts = _split(base)
-        if parts is None or parts.query or parts.fragment or not parts.path.endswith("/"):
+        loose = parts is None or parts.query or parts.fragment or not parts.path.endswith("/")
+        if loose or not _is_plain(parts.path if parts else ""):
             raise ConfigurationError(
-                f"server.caller_tools: {base!r} must be a URL whose path ends with a slash, such as "
-                "https://tools.example.com/ours/."
+                f"server.caller_tools: {base!r} must be a URL whose path is plain and ends with a slash, "
+                "such as https://tools.example.com/ours/."
             )
 
 
@@ -53,13 +54,18 @@ def _stands_under(url: str, base: str) -> bool:
     if parts is None or allowed is None:
         return False
     same = (parts.scheme, parts.hostname, parts.port) == (allowed.scheme, allowed.hostname, allowed.port)
-    plain = unquote(parts.path) == parts.path and not {".", ".."} & set(parts.path.split("/"))
-    return same and plain and parts.path.startswith(allowed.path)
+    return same and _is_plain(parts.path) and parts.path.startswith(allowed.path)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether every server reads the path as it stands: no escapes, no dots, and no parameters, behind which
+    some look for dots."""
+    return unquote(path) == path and ";" not in path and not {".", ".."} & set(path.split("/"))
 
 
 def _split(url: str) -> SplitResult | None:
-    """None where it is no plain address of a server: none named, a user in it, signs that readers of URLs
-    understand in different ways."""
+    """None where it is no plain address of a server: none named, a user in it, another scheme, signs that
+    readers of URLs understand in different ways."""
     if not url.isascii() or any(not 0x20 < ord(sign) < 0x7F or sign == "\\" for sign in url):
         return None
     try:
@@ -67,5 +73,6 @@ def _split(url: str) -> SplitResult | None:
         _ = parts.port  # raises where it is none
     except ValueError:
         return None
-    named = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    spelt = url.startswith(("http://", "https://"))
+    named = spelt and parts.hostname and "@" not in parts.netloc
     return parts if named else None

@@ -69,7 +69,7 @@ class Recorder:
         self._thread.start()
 
     async def stop(self, within_s: float = _STOP_WITHIN_S) -> None:
-        """Write what waits, then end the thread; where the store cannot write, not before ``within_s``."""
+        """Write what waits, then end the thread; where the store cannot write, after ``within_s``."""
         if self._thread is not None:
             self._gives_up_at = time.monotonic() + within_s
             self._hand_over()
@@ -161,6 +161,8 @@ class Recorder:
     def _write(self, group: list[_Pending], stopping: bool) -> list[_Pending]:
         """Write a group's head; what must be written yet, or tried again, comes back. After a failure
         the head is one operation, so that a group too large for the store does not stop it for ever."""
+        if self.failing is not None and time.monotonic() >= self._gives_up_at:
+            return self._give_up(group)
         size = _GROUP_AT_MOST if self.failing is None else 1
         head, rest = group[:size], group[size:]
         try:
@@ -178,15 +180,17 @@ class Recorder:
         refused = [pending for pending in group if isinstance(pending.operation, Reserve)]
         self._fail(refused, error)
         kept = [pending for pending in group if not isinstance(pending.operation, Reserve)]
-        if kept and time.monotonic() >= self._gives_up_at:
-            _log.error("stopped with %d operations unwritten: %s", len(kept), error)
-            self._fail(kept, error)
-            return []
         _log.warning("the store cannot write; %d operations wait: %s", len(kept), error)
         if kept:
             threading.Event().wait(_RETRY_S)
             kept += self._arrived_meanwhile(stopping)
         return kept
+
+    def _give_up(self, group: list[_Pending]) -> list[_Pending]:
+        if group:
+            _log.error("stopped with %d operations unwritten: %s", len(group), self.failing)
+            self._fail(group, StoreError(str(self.failing)))
+        return []
 
     def _arrived_meanwhile(self, stopping: bool) -> list[_Pending]:
         arrived: list[_Pending] = []

@@ -181,6 +181,12 @@ def domain(value: Any, param: str) -> None:
     named_domain(value)
 
 
+def _told(value: Any, param: str) -> None:
+    """A string that says something."""
+    filled(value, param)
+    filled(value.strip(), param)
+
+
 def own_tools(value: Any, param: str) -> None:
     """An array of the caller's own tools by HTTP: objects with a name, a url, and words about them."""
     filled_array(value, param)
@@ -200,9 +206,9 @@ def own_tools(value: Any, param: str) -> None:
 def _own_tool(tool: Any, param: str) -> None:
     mapping(tool, param)
     for key in ("name", "url", "describe"):
-        required(tool, key, param, filled)
+        required(tool, key, param, _told)
     if tool.get("argument") is not None:
-        filled(tool["argument"], f"{param}.argument")
+        _told(tool["argument"], f"{param}.argument")
     if unknown := [key for key in tool if key not in _OWN_TOOL]:
         known = ", ".join(_OWN_TOOL)
         raise InvalidQuery(f"Unknown parameter: '{param}.{unknown[0]}'. Known: {known}.", param)

@@ -83,7 +83,15 @@ def test_values_do_not_wait_for_the_slowest_step() -> None:
 
 @pytest.mark.parametrize(
     ("steps", "calls", "levels"),
-    [(2, None, [2]), (8, None, [4, 4]), (32, None, [8, 8, 8, 8]), (32, 19, [4, 4]), (32, 2, [1])],
+    [
+        (2, None, [2]),
+        (8, None, [4, 4]),
+        (9, None, [5, 4]),
+        (31, None, [13, 6, 6, 6]),
+        (32, None, [8, 8, 8, 8]),
+        (32, 19, [4, 4]),
+        (32, 2, [1]),
+    ],
 )
 def test_width_and_depth_come_from_the_budget(steps: int, calls: int | None, levels: list[int]) -> None:
     """The arm's steps, or what the plan's calls leave of them: 19 pay for 8 valued steps, a valued plain draw
@@ -92,6 +100,31 @@ def test_width_and_depth_come_from_the_budget(steps: int, calls: int | None, lev
     searched(BeamSearch("small", steps), upstream, Budget(calls=calls), verifier=None)
     depths = Counter(path_in(call).count("step") for call in steps_of(upstream))
     assert [depths[level] for level in sorted(depths)] == levels
+
+
+@pytest.mark.parametrize(
+    ("strategy", "calls", "whole"),
+    [
+        (BeamSearch("small", 8), 19, True),
+        (BeamSearch("small", 8), 17, False),
+        (BeamSearch("small", 100, width=2, depth=2), 40, True),
+        (BeamSearch("small", 100, width=2, depth=2), 17, False),
+    ],
+)
+def test_a_smaller_beam_than_the_arms_is_a_partial_search(
+    strategy: BeamSearch, calls: int, whole: bool
+) -> None:
+    """And one that the budget left as it was is none."""
+    answer, run, _ = searched(strategy, Upstream(writer(unending)), Budget(calls=calls), verifier=None)
+    assert answer.complete is whole
+    assert run.meter.usage.calls <= calls
+
+
+def test_choices_share_the_calls() -> None:
+    """Of four choices each takes the beam that a quarter of the calls pays for."""
+    upstream = Upstream(writer(unending))
+    searched(BeamSearch("small", 32), upstream, Budget(calls=76), verifier=None, n=4)
+    assert len(steps_of(upstream)) == 8
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ MENU = [
     {"strategy": "direct", "models": ["small"]},
     {"strategy": "react", "models": ["small"], "n": 3},
     {"strategy": "react", "models": ["large"], "n": 3, "tools": "calculator"},
+    {"strategy": "cascade", "stages": ["small/direct", "small/react@3"]},
 ]
 
 
@@ -67,7 +68,7 @@ async def test_a_callers_tool_is_used_by_the_arm_that_uses_tools(tmp_path: Path)
     model's argument, and its result is shown to the model. The trace tells its name, not its address."""
     seen: list[Any] = []
     async with weather(seen) as base, service(tmp_path, base) as live:
-        wishes = {"tools": [tool(base + "weather?key=sk-secret", argument="the place")]}
+        wishes = {"tools": [tool(base + "weather?key=sk-secret")]}
         reply = await live.client().chat.completions.create(**wishing("How is it in Bern?", **wishes))
         assert reply.model == "small/react@3"
         assert reply.choices[0].message.content == "Answer: sunny"
@@ -78,13 +79,16 @@ async def test_a_callers_tool_is_used_by_the_arm_that_uses_tools(tmp_path: Path)
         card = await live.card("How is it in Bern?", effortwise=wishes)
     assert seen == [{"argument": "Bern"}]
     assert trace.wishes["tools"] == ["weather"]
-    assert "sk-secret" not in repr(trace.wishes)
+    assert "sk-secret" not in repr(trace)
     assert "uses no tools" in str(card)
 
 
-@pytest.mark.parametrize("target", ["small/direct", "large/react:calculator@3"])
+@pytest.mark.parametrize(
+    "target", ["small/direct", "large/react:calculator@3", "cascade(small/direct>small/react@3)"]
+)
 async def test_a_named_arm_without_tools_refuses_them(tmp_path: Path, target: str) -> None:
-    """Instead of forgetting them: a plain one, and one whose tools the operator has named."""
+    """Instead of forgetting them: a plain one, one whose tools the operator has named, and one that may stop
+    before any of its stages uses them."""
     async with service(tmp_path, "http://127.0.0.1:9/") as live:
         with pytest.raises(BadRequestError, match="uses no tools"):
             await live.client().chat.completions.create(
@@ -113,6 +117,8 @@ async def test_an_address_that_is_not_allowed_is_refused(tmp_path: Path, under: 
         "http://tools.example.com/ourselves/x",
         "http://tools.example.com/ours/../secret",
         "http://tools.example.com/ours/%2e%2e/secret",
+        "http://tools.example.com/ours/..;/secret",
+        "HTTP://tools.example.com/ours/x",
         "https://tools.example.com/ours/x",
         "http://tools.example.com:8080/ours/x",
         "http://tools.example.com.evil.org/ours/x",
@@ -151,6 +157,7 @@ def test_a_loose_beginning_is_refused_at_start(base: str) -> None:
         ([{"name": "x", "url": "http://x/"}], "effortwise.tools[0].describe"),
         ([tool("http://x/", name="no spaces")], "effortwise.tools[0].name"),
         ([tool("http://x/", argument=3)], "effortwise.tools[0].argument"),
+        ([{"name": "x", "url": "http://x/", "describe": "  "}], "effortwise.tools[0].describe"),
         ([tool("http://x/", api_key="sk")], "effortwise.tools[0]"),
         ([tool("http://x/")] * 2, "effortwise.tools"),
         ([tool("http://x/", name=f"t{i}") for i in range(9)], "effortwise.tools"),

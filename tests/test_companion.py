@@ -13,14 +13,17 @@ import pytest
 
 from effortwise.companion import companion
 
-SCRIPT = (
-    "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); time.sleep(float(sys.argv[2]))"
-)
+SCRIPT = """
+import os, sys, time
+open(sys.argv[1], "a").write(f"{os.getpid()} {time.monotonic()}\\n")
+time.sleep(float(sys.argv[2]))
+"""
 
 
-def started(path: Path) -> list[int]:
-    """The process ids of all that were started."""
-    return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
+def started(path: Path) -> list[tuple[int, float]]:
+    """The process ids of all that were started, and when."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(int(pid), float(at)) for pid, at in map(str.split, lines)]
 
 
 def waited(until: Callable[[], bool]) -> bool:
@@ -43,9 +46,9 @@ def test_a_companion_that_is_killed_starts_again_and_ends_with_the_block(tmp_pat
     path = tmp_path / "started"
     with companion([sys.executable, "-c", SCRIPT, str(path), "60"], first_wait_s=0.05):
         assert waited(lambda: len(started(path)) == 1)
-        os.kill(started(path)[0], signal.SIGKILL)
+        os.kill(started(path)[0][0], signal.SIGKILL)
         assert waited(lambda: len(started(path)) == 2)
-    assert not any(runs(pid) for pid in started(path))
+    assert not any(runs(pid) for pid, _ in started(path))
 
 
 def test_one_that_cannot_run_is_tried_more_and_more_rarely(
@@ -53,10 +56,15 @@ def test_one_that_cannot_run_is_tried_more_and_more_rarely(
 ) -> None:
     """Each time after twice the wait; the log tells its code."""
     path = tmp_path / "started"
-    began = time.monotonic()
-    with companion([sys.executable, "-c", SCRIPT, str(path), "no number"], first_wait_s=0.1):
+    with companion([sys.executable, "-c", SCRIPT, str(path), "no number"], first_wait_s=0.4):
         assert waited(lambda: len(started(path)) == 4)
-        assert time.monotonic() - began > 0.1 + 0.2 + 0.4
-    assert [record.message.rpartition(" ended ")[2] for record in caplog.records] == [
-        "with code 1: started again"
-    ] * 3
+    times = [at for _, at in started(path)]
+    assert times[3] - times[2] > 0.8 + (times[1] - times[0]) / 2  # 1.6 s after the third, 0.4 after the first
+    told = [record.message.rpartition(" ended ")[2] for record in caplog.records]
+    assert told == ["with code 1: started again"] * 3
+
+
+def test_one_that_cannot_be_started_at_all_is_told_at_once(tmp_path: Path) -> None:
+    """There is nothing to wait for."""
+    with pytest.raises(OSError, match="No such file"), companion([str(tmp_path / "nothing")]):
+        pass

@@ -148,13 +148,13 @@ def test_the_fitted_state_survives_json(fitted: tuple[Sheet, ConsensusFit]) -> N
     heard = among(said("tiny", "7"), said("small", "8"))
     assert remade.probability(heard) == consensus.probability(heard)
     assert remade.foresee(heard, {"large": 0.8}) == consensus.foresee(heard, {"large": 0.8})
-    assert foresight_key(["small", "tiny"], ["large"]) in consensus.state()["foresight"]
+    assert foresight_key(["small", "tiny"], ["large"]) in consensus.state()["gain"]
 
 
 def test_a_state_that_lacks_something_is_refused() -> None:
     """Or one whose readings were others."""
-    with pytest.raises(BundleError, match="foresight"):
-        Consensus({name: value for name, value in COLD.items() if name != "foresight"})
+    with pytest.raises(BundleError, match="gain"):
+        Consensus({name: value for name, value in COLD.items() if name != "gain"})
     with pytest.raises(BundleError, match="weights"):
         Consensus({**COLD, "own": {"": [0.0, 1.0]}})
 

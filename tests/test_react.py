@@ -88,7 +88,8 @@ def test_a_tools_result_is_observed_and_answered_from() -> None:
     answer, run, calls, _ = reacted(behaviour, tools={"calculator": Calculator()})
     assert (answer.candidate.text, answer.candidate.extracted) == ("Answer: 5", "5")
     assert calls[-1].messages[-2]["content"] == ("Thought: a sum\nAction: calculator[2 + 3]\nObservation: 5")
-    assert Calculator().description in last_prompt(calls)
+    calculator = Calculator()
+    assert f"calculator[{calculator.schema['description']}]: {calculator.description}" in last_prompt(calls)
     assert [candidate.text for candidate in answer.weighed] == ["Answer: 5", "7"]
     assert (run.steps[-1].reason, answer.complete) == ("it answered", True)
 

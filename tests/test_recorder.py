@@ -300,14 +300,18 @@ async def test_a_store_that_never_recovers_does_not_hold_up_the_stop(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """After a while what waits is given up: who waits for it hears of it, and the log tells."""
-    recorder = Recorder(Shelf(Ailing()))
+    shelf = Shelf(Ailing())
+    recorder = Recorder(shelf)
     recorder.start()
     waiting = asyncio.create_task(recorder.write(judge(1)))
-    recorder.post(settle(2))
+    for number in range(2, 2_000):
+        recorder.post(settle(number))
     await asyncio.sleep(0.05)
     began = asyncio.get_running_loop().time()
     await recorder.stop(within_s=0.3)
     assert asyncio.get_running_loop().time() - began < 5.0
+    assert recorder._waiting == 0
+    assert not shelf.kept
     with pytest.raises(StoreError, match="full"):
         await waiting
     assert "unwritten" in caplog.text

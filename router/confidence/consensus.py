@@ -21,7 +21,7 @@ COLD: Mapping[str, Any] = {
     "strength": {"": COLD_STRENGTH},
     "weight": 1.0,
     "none": [COLD_STRENGTH, 0.0, 0.0],
-    "foresight": {},
+    "gain": {},
 }
 """The state before any was learnt: one arm's answers are as sure as ``agreement`` says."""
 
@@ -63,7 +63,7 @@ class Consensus:
     that is linear in what stands now, learnt for each such pair from realised differences.
 
     learnt: the state of an earlier ``state()``. ``own`` and ``strength`` are by arm id, ``""`` for all
-    others; ``foresight`` by ``foresight_key``.
+    others; ``gain`` by ``foresight_key``.
     """
 
     name: ClassVar[str] = "consensus"
@@ -90,7 +90,7 @@ class Consensus:
         arms' own chances."""
         heard = (evidence, *evidence.others)
         standing = self._standing(self._voices(heard))
-        weights = self.learnt["foresight"].get(foresight_key((each.arm for each in heard), further))
+        weights = self.learnt["gain"].get(foresight_key((each.arm for each in heard), further))
         if weights is None:
             return max(*standing.probabilities, *further.values())
         first, second, *_ = [*sorted(standing.probabilities, reverse=True), 0.0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Any
 
 from router.call import Purpose
@@ -74,7 +75,7 @@ class Guide:
     def steps_within(self, calls: float) -> float:
         """How many valued steps so many calls pay for, beside the plain draw and the forced end."""
         each = 2 if self.value in ASKING else 1
-        return (calls - 1 - each) // each
+        return calls if calls == inf else (calls - 1 - each) // each
 
     async def draw(self, run: Run) -> Path:
         """The whole solution by one plain draw: what every search begins with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import ceil, sqrt
+from math import sqrt
 from typing import ClassVar
 
 from router.candidate import Answer
@@ -19,10 +19,18 @@ from router.strategies import Traits
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """width: paths that stay of each level. depth: levels."""
+    """width: paths that stay of each level. depth: levels. first: steps of the first level. branch: of each
+    path that goes on."""
 
     width: int
     depth: int
+    first: int
+    branch: int
+
+    @property
+    def steps(self) -> int:
+        """Of all levels, where no path ends early."""
+        return self.first + (self.depth - 1) * self.width * self.branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +39,8 @@ class BeamSearch:
     levels.
 
     ``n``: steps at most. Width and depth come from it where they are not given, and from what is left of the
-    plan's calls where that is less (``shape_of``). The first level has width * branch first steps. All steps
-    of a level are written at once, each is valued as soon as it stands. A complete path keeps its place in
-    the beam; where all are complete, it ends.
+    plan's calls where that is less (``shape_of``). All steps of a level are written at once, each is valued
+    as soon as it stands. A complete path keeps its place in the beam; where all are complete, it ends.
     """
 
     name: ClassVar[str] = "beam_search"
@@ -54,13 +61,22 @@ class BeamSearch:
         self.guide()  # raises where it cannot be led so
 
     def shape_of(self, steps: int) -> Shape:
-        """The beam for so many steps: about as wide as deep, depth = ceil(sqrt(steps / branch)).
+        """The beam for so many steps: about as wide as deep, depth = sqrt(steps / branch), to the nearest.
+        What does not make another path in every level goes to the first, where the paths part.
 
-        >>> [BeamSearch("small", 32).shape_of(steps) for steps in (2, 8, 32)]
-        [Shape(width=1, depth=1), Shape(width=2, depth=2), Shape(width=4, depth=4)]
+        >>> BeamSearch("small", 32).shape_of(20)
+        Shape(width=3, depth=3, first=8, branch=2)
         """
-        depth = self.depth or ceil(sqrt(steps / self.branch))
-        return Shape(self.width or max(steps // (self.branch * depth), 1), depth)
+        depth = self.depth or self._depth_of(steps)
+        width = self.width or max(steps // (self.branch * depth), 1)
+        level = width * self.branch
+        first = level if self.width else max(steps - (depth - 1) * level, level)
+        return Shape(width, depth, first, self.branch)
+
+    def _depth_of(self, steps: int) -> int:
+        if self.width:
+            return max(steps // (self.width * self.branch), 1)
+        return max(round(sqrt(steps / self.branch)), 1)
 
     def guide(self) -> Guide:
         """How its steps are written and valued."""
@@ -89,12 +105,13 @@ class BeamSearch:
         """The best complete path."""
         search, beam = Search(run, self.guide()), [ROOT]
         left = int(min(self.n, max(self.guide().steps_within(run.calls_left), 1)))
-        shape, search.lost = self.shape_of(left), self.n - left
+        shape = self.shape_of(left)
+        search.lost = max(min(self.shape_of(self.n).steps, self.n) - min(shape.steps, left), 0)
         for level in range(shape.depth):
             unfinished = [path for path in beam if not path.complete]
             if search.ended or not unfinished or not left:
                 break
-            growing = (unfinished * (self.branch if level else shape.width * self.branch))[:left]
+            growing = (unfinished * (self.branch if level else shape.first))[:left]
             left -= len(growing)
             grown = await search.round([partial(search.grow, path) for path in growing])
             beam = best_first([*(path for path in beam if path.complete), *grown])[: shape.width]

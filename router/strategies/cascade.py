@@ -129,7 +129,7 @@ def joint_traits(stages: Sequence[Stage]) -> Traits:
         needs_continuing=any(traits.needs_continuing for traits in each),
         levels=frozenset().union(*(traits.levels for traits in each)),
         server_tools=frozenset().union(*(traits.server_tools for traits in each)),
-        runs_tools=any(traits.runs_tools for traits in each),
+        runs_tools=all(traits.runs_tools for traits in each),
     )
 
 

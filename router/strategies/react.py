@@ -138,7 +138,10 @@ def _protocol(run: Run, tools: Mapping[str, Tool]) -> str:
     """How to reply, and the tools: described where that fits into a quote, else their names."""
     if not tools:
         return _WITHOUT_TOOLS
-    described = "\n".join(f"{name}: {tool.description}" for name, tool in tools.items())
+    described = "\n".join(
+        f"{name}[{tool.schema.get('description', 'input')}]: {tool.description}"
+        for name, tool in tools.items()
+    )
     return _PROTOCOL + (described if run.quote(described) == described else run.quote(", ".join(tools)))
 
 

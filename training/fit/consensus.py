@@ -99,7 +99,7 @@ def _state(
         "strength": {**dict(zip(arms, votes.strength.tolist(), strict=True)), "": usual},
         "weight": votes.weight,
         "none": votes.none.tolist(),
-        "foresight": {
+        "gain": {
             foresight_key([arms[j] for j in now], [arms[j] for j in then]): found.weights.tolist()
             for (now, then), found in foresights.items()
         },
