@@ -75,8 +75,10 @@ class Allocator:
 
     def __post_init__(self) -> None:
         self._feasibility = Feasibility(self.menu, self.cards)
-        models = {name: _direct(card) for name, card in self.cards.items()}
-        self._targets = models | {arm.id: arm for arm in self.menu}
+        arms = {arm.id: arm for arm in self.menu}
+        plain = {name: _direct(card) for name, card in self.cards.items()}
+        models = {name: arms.get(arm.id, arm) for name, arm in plain.items()}  # under the arm's own caps
+        self._targets = models | arms
 
     @property
     def targets(self) -> list[str]:

@@ -24,6 +24,7 @@ from router.budget import Budget
 from router.call import Call
 from router.draw import draw
 from router.errors import InfeasibleQuery, InvalidQuery, UnknownModel
+from router.menu import Menu
 from router.policies.epsilon_greedy import EpsilonGreedy
 from router.policies.fixed import Fixed
 from router.policies.greedy import Greedy
@@ -205,6 +206,15 @@ def test_a_plans_budget_is_the_tightest_of_arm_wishes_and_worst_case() -> None:
     assert plan_budget(poor, arm).cost_nano == to_nano(1e-8) < worst
     plan = allocator_of(menu_of(Direct("small")), estimate_of([0.5])).plan(query)
     assert plan.reserve_nano == plan.budget.cost_nano == worst
+
+
+@pytest.mark.parametrize("target", ["small", "small/direct"])
+def test_a_model_that_stands_on_the_menu_is_planned_under_its_arms_caps(target: str) -> None:
+    """An arm's id means one thing, whichever way it was named."""
+    capped = Menu((arm_of(Direct("small"), Budget(seconds=2.0)),))
+    plan = allocator_of(capped, estimate_of([0.5])).plan(ask(target=target))
+    assert plan.arm.id == "small/direct"
+    assert plan.budget.seconds == 2.0
 
 
 def test_the_worst_case_admits_every_template_of_the_prompt() -> None:

@@ -232,8 +232,8 @@ def test_without_answers_in_common_agreement_serves() -> None:
 
 
 def test_the_served_policy_finds_the_cascade(grid: Grid, menu_and_bundle: tuple[Menu, Bundle]) -> None:
-    """Of questions that tell nothing, never seen: at the price that the bundle was trained at, greedy over the
-    single arms and their cascade earns what the evaluation's choice between them earns."""
+    """Of questions that tell nothing, never seen: at the price that the bundle was trained at, greedy over
+    the single arms and their cascade earns what the evaluation's choice between them earns."""
     menu, bundle = menu_and_bundle
     sheet, part, price = Sheet.of(grid), part_of(grid), Price(100.0)
     learner = served(Corpus.of(grid, question_groups(grid), Extractor.of()), 0)
