@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,13 +50,16 @@ TOKENS = 60
 PRICES = [Price(rate) for rate in (30.0, 100.0, 300.0)]
 
 
-def settled(grid: Grid) -> Grid:
+DEAR_LOOKS = {"tiny": 6e-4, "small": 6e-4, "large": 1e-3}
+
+
+def settled(grid: Grid, costs: Mapping[str, float] = COSTS) -> Grid:
     """Every call costs what its model's tariff says."""
     draws = [
-        [(replace(cell[0], cost_usd=COSTS[arm]),) for arm, cell in zip(grid.arms, row, strict=True)]
+        [(replace(cell[0], cost_usd=costs[arm]),) for arm, cell in zip(grid.arms, row, strict=True)]
         for row in grid.draws
     ]
-    return replace(grid, draws=draws, cost_usd=np.tile([COSTS[arm] for arm in grid.arms], (len(grid), 1)))
+    return replace(grid, draws=draws, cost_usd=np.tile([costs[arm] for arm in grid.arms], (len(grid), 1)))
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +68,8 @@ def grid() -> Grid:
     return settled(answered_grid(500))
 
 
-def configured(folder: Path) -> Path:
-    tariffs = {model: COSTS[model] * 1e6 / TOKENS for model in MODELS}
+def configured(folder: Path, costs: Mapping[str, float] = COSTS) -> Path:
+    tariffs = {model: costs[model] * 1e6 / TOKENS for model in MODELS}
     return write_toml(
         folder / "config.toml",
         {
@@ -231,13 +234,28 @@ def test_without_answers_in_common_agreement_serves() -> None:
     assert (trained.confidence.name, trained.summary["confidence"]) == ("agreement", "agreement")
 
 
-def test_the_served_policy_finds_the_cascade(grid: Grid, menu_and_bundle: tuple[Menu, Bundle]) -> None:
-    """Of questions that tell nothing, never seen: at the price that the bundle was trained at, greedy over
-    the single arms and their cascade earns what the evaluation's choice between them earns."""
-    menu, bundle = menu_and_bundle
+def telling(grid: Grid) -> Grid:
+    """Every second question tells which model is the first to be right."""
+    first = ["alpha", "beta", "gamma", "none"]
+    marks = [first[int(np.append(row, 1.0).argmax())] for row in grid.reward]
+    texts = [
+        f"{text} {mark} " * 2 if i % 2 else text
+        for i, (text, mark) in enumerate(zip(grid.texts, marks, strict=True))
+    ]
+    return replace(grid, texts=tuple(texts))
+
+
+def test_the_served_policy_chooses_as_the_evaluation_does(tmp_path: Path) -> None:
+    """Where looks are dear and half of the questions say who is right: at the price that the bundle was
+    trained at, greedy over the single arms and their cascade sends some questions straight to one arm, which
+    earns more than the cascade for all, and about what the evaluation's choice earns."""
+    grid = telling(settled(answered_grid(700), DEAR_LOOKS))
     sheet, part, price = Sheet.of(grid), part_of(grid), Price(100.0)
-    learner = served(Corpus.of(grid, question_groups(grid), Extractor.of()), 0)
-    expected = answer_aware(grid, sheet, part, *learner(part)).test.at(price)
+    config = configured(tmp_path, DEAR_LOOKS)
+    calls = recorded(grid, part.train.tolist(), tmp_path / "calls.parquet")
+    train_command(config, None, calls, "logistic", tmp_path / "bundle", 0)
+    menu = configured_menu(load_configuration(config))
+    bundle = load_bundle(tmp_path / "bundle", menu)
     cards = {card.name: card for card in menu.models.values()}
     allocator = Allocator(menu, {"greedy": Greedy()}, "greedy", price, bundle, cards, menu.arms[0], "")
     simulation = Simulation(
@@ -246,9 +264,19 @@ def test_the_served_policy_finds_the_cascade(grid: Grid, menu_and_bundle: tuple[
         price,
         lambda query: Prospects.of(query, menu, bundle),
     )
-    plans = [(sheet.queries[i], allocator.plan(sheet.queries[i]).arm) for i in part.test]
-    replayed = simulation.replay(plans)
-    spent = np.array([sum(draw.cost_usd or 0.0 for draw in each.draws) for each in replayed])
-    worth = np.array([each.score for each in replayed]) - price.per_usd * spent
-    told = expected.reward - price.per_usd * expected.cost_usd
-    assert worth.mean() > told.mean() - 0.03
+
+    def worth(arms: Sequence[Arm]) -> float:
+        replayed = simulation.replay(
+            [(sheet.queries[i], arm) for i, arm in zip(part.test, arms, strict=True)]
+        )
+        spent = np.array([sum(draw.cost_usd or 0.0 for draw in each.draws) for each in replayed])
+        return float((np.array([each.score for each in replayed]) - price.per_usd * spent).mean())
+
+    chosen = [allocator.plan(sheet.queries[i]).arm for i in part.test]
+    learner = served(Corpus.of(grid, question_groups(grid), Extractor.of()), 0)
+    expected = answer_aware(grid, sheet, part, *learner(part)).test.at(price)
+    told = float((expected.reward - price.per_usd * expected.cost_usd).mean())
+    cascade = menu.arms[-1]
+    assert 0.1 < np.mean([arm is cascade for arm in chosen]) < 0.9
+    assert worth(chosen) > worth([cascade] * len(chosen)) + 0.01
+    assert worth(chosen) > told - 0.03
