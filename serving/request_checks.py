@@ -113,18 +113,22 @@ def filled_array(value: Any, param: str) -> None:
         raise InvalidQuery(f"Invalid '{param}': empty array. Expected an array with minimum length 1.", param)
 
 
+def _short_array(value: Any, most: int, param: str) -> None:
+    if len(value) > most:
+        raise InvalidQuery(
+            f"Invalid '{param}': array too long. Expected an array with maximum length {most}, "
+            f"but got an array with length {len(value)} instead.",
+            param,
+        )
+
+
 def stop(value: Any, param: str) -> None:
     """A string, or an array of at most four."""
     if type(value) is str:
         return
     if type(value) is not list:
         raise wrong_type(value, param, "a string or an array of strings")
-    if len(value) > STOP_SEQUENCES:
-        raise InvalidQuery(
-            f"Invalid '{param}': array too long. Expected an array with maximum length {STOP_SEQUENCES}, "
-            f"but got an array with length {len(value)} instead.",
-            param,
-        )
+    _short_array(value, STOP_SEQUENCES, param)
     for i, item in enumerate(value):
         text(item, f"{param}[{i}]")
 
@@ -190,12 +194,7 @@ def _told(value: Any, param: str) -> None:
 def own_tools(value: Any, param: str) -> None:
     """An array of the caller's own tools by HTTP: objects with a name, a url, and words about them."""
     filled_array(value, param)
-    if len(value) > OWN_TOOLS:
-        raise InvalidQuery(
-            f"Invalid '{param}': array too long. Expected an array with maximum length {OWN_TOOLS}, but got "
-            f"an array with length {len(value)} instead.",
-            param,
-        )
+    _short_array(value, OWN_TOOLS, param)
     for i, tool in enumerate(value):
         _own_tool(tool, f"{param}[{i}]")
     names = [tool["name"] for tool in value]
