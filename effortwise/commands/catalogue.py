@@ -45,10 +45,11 @@ def catalogue(kind: str, json: bool) -> None:
     if json:
         print(json_module.dumps(found, indent=2))
         return
+    width = max(len(entry) for lines in found.values() for entry in lines)
     for name, lines in found.items():
         print(name)
         for entry, summary in lines.items():
-            print(f"  {entry:<20} {summary}")
+            print(f"  {entry:<{width}}  {summary}")
 
 
 def _lines(registries: Sequence[Registry[Any]]) -> dict[str, str]:
