@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import tomllib
 from pathlib import Path
@@ -16,7 +17,7 @@ from effortwise.cli import main
 from router.answers import extract_answer, normalise
 from router.configuration import parse_configuration
 from router.configured import configured_menu
-from router.domains import DOMAINS, bound, default_menu, domain_of, known_domains
+from router.domains import DOMAINS, EARNED, bound, default_menu, domain_of, known_domains
 from router.errors import ConfigurationError, InvalidQuery
 from router.feasibility import lack
 from router.query import Query, Wishes
@@ -261,13 +262,18 @@ async def test_a_served_query_is_judged_by_what_is_bound(tmp_path):
 
 @pytest.mark.parametrize("name", DOMAINS.names())
 def test_a_printed_menu_loads(name, tmp_path, capsys, monkeypatch):
-    """``effortwise menu`` prints TOML that is a menu."""
+    """``effortwise menu`` prints TOML that is a menu, of what was measured to pay; without the comment signs
+    it is the whole default menu."""
     monkeypatch.setattr("sys.argv", ["effortwise", "menu", name, "--model", "small"])
     with pytest.raises(SystemExit) as end:
         main()
     assert not end.value.code
-    printed = tomllib.loads(capsys.readouterr().out)
-    assert printed["menu"] == json.loads(json.dumps(default_menu(DOMAINS[name](), "small")))
+    text = capsys.readouterr().out
+    whole = json.loads(json.dumps(default_menu(DOMAINS[name](), "small")))
+    printed = tomllib.loads(text)
+    assert printed["menu"] == [entry for entry in whole if entry["strategy"] in EARNED]
+    bare = re.sub(r"^# (?=\[\[menu\]\]$|\w+ = )", "", text, flags=re.MULTILINE)
+    assert tomllib.loads(bare)["menu"] == whole
     values = tables(tmp_path, menu=printed["menu"])
     del values["decision"]
     assert "small/direct" in configured_menu(parse_configuration(values))

@@ -83,6 +83,10 @@ def bound(query: Query, bindings: Mapping[str, Mapping[str, Any]]) -> Query:
     return query if verifier is None else replace(query, wishes=replace(query.wishes, verifier=verifier))
 
 
+EARNED = frozenset({"direct", "chain_of_thought", "self_consistency", "best_of_n", "cascade"})
+"""Strategies that stand in a menu without being asked for: the plain ones, and what was measured to pay."""
+
+
 def default_menu(domain: Domain, model: str) -> list[dict[str, Any]]:
     """The ``[[menu]]`` entries of a domain's default menu for one model."""
     return [{key: _with_model(value, model) for key, value in entry.items()} for entry in domain.menu]
