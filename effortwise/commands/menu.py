@@ -10,8 +10,6 @@ from router.domains import EARNED, default_menu, known_domains
 from router.errors import ConfigurationError
 
 _OFF = "# Off: not shown to beat plain sampling of as many tokens (docs/benchmarks.md); measure it first:\n"
-    "# Off: not shown to beat plain sampling of as many tokens (docs/benchmarks.md). Measure it on yours:\n"
-)
 
 
 def menu(domain: str, model: str) -> None:
