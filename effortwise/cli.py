@@ -12,7 +12,6 @@ from router.errors import EffortwiseError
 
 app = typer.Typer(
     name="effortwise",
-    help="Decides, for every query, how hard a language model should think, and proves that it was right.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,6 +34,23 @@ def main() -> None:
     except EffortwiseError as error:
         print(f"effortwise: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(version("effortwise"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Decides, for every query, how hard a language model should think, and proves that it was right."""
 
 
 @app.command()

@@ -22,7 +22,11 @@ def require_allowed(query: Query, under: Sequence[str]) -> None:
     """
     for i, tool in enumerate(query.wishes.tools or ()):
         if not any(_stands_under(tool["url"], base) for base in under):
-            known = f"must stand under {' or '.join(under)}" if under else "would need server.caller_tools"
+            known = (
+                f"must stand under {' or '.join(under)}"
+                if under
+                else "is not allowed: this service calls no tools of its callers (server.caller_tools)"
+            )
             raise InvalidQuery(f"The url of the tool {tool['name']!r} {known}.", f"{FIELD}[{i}].url")
 
 

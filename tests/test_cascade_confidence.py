@@ -23,6 +23,7 @@ from router.confidence import ConfidencePredictor
 from router.confidence.agreement import Agreement
 from router.configuration import load_configuration
 from router.configured import configured_menu
+from router.errors import ConfigurationError
 from router.features import Extractor
 from router.menu import Menu
 from router.policies.greedy import Greedy
@@ -232,6 +233,15 @@ def test_without_answers_in_common_agreement_serves() -> None:
     menu = small_menu()
     trained = train(planted_rounds(menu, 200), menu, Extractor.of())
     assert (trained.confidence.name, trained.summary["confidence"]) == ("agreement", "agreement")
+
+
+def test_too_few_questions_take_no_bundles_place(grid: Grid, tmp_path: Path) -> None:
+    """A bundle that nothing could tell from a bad one is not registered: a constant learnt from two outcomes
+    would take the place of what serves."""
+    config = configured(tmp_path)
+    calls = recorded(grid, range(10), tmp_path / "calls.parquet")
+    with pytest.raises(ConfigurationError, match="10 judged questions are too few"):
+        train_command(config, None, calls, "auto", None, 0)
 
 
 def telling(grid: Grid) -> Grid:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -192,6 +193,12 @@ def test_a_service_told_to_stop_ends_in_good_order(tmp_path: Path, number: signa
         assert server.stop(number) == 0
         assert "Traceback" not in server.log.read_text()
         assert not any(Path(f"/proc/{pid}").exists() for pid in followers)
+
+
+def test_the_version_is_that_of_the_distribution(tmp_path: Path) -> None:
+    """For whoever reports a fault."""
+    done = run("--version", folder=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, version("effortwise"))
 
 
 def children(pid: int) -> list[int]:

@@ -22,6 +22,8 @@ from training.rounds import Rounds, rounds_from_traces
 from training.train import TrainedBundle
 from training.train import train as train_bundle
 
+LEAST_QUESTIONS = 30
+"""Judged, before a bundle is registered: with fewer nothing is held out that could tell it from a bad one."""
 SHIFTS = 3
 """How often each arm replays a recorded question, each time beginning at another draw."""
 
@@ -106,6 +108,13 @@ def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, fl
 
 
 def _register(configuration: Configuration, trained: TrainedBundle) -> None:
+    questions = int(trained.summary["questions"])
+    if questions < LEAST_QUESTIONS:
+        raise ConfigurationError(
+            f"{questions} judged questions are too few to learn from and to measure on: at least "
+            f"{LEAST_QUESTIONS} are needed before a bundle may take another's place. `effortwise collect` "
+            "gathers some; `train --out FOLDER` writes this one to look at."
+        )
     registry = configured_registry(configuration)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bundle"
