@@ -69,7 +69,7 @@ def serve(
 def demo(
     folder: Annotated[Path, typer.Option(help="Where to work and leave the picture.")] = Path("state/demo"),
     seed: Annotated[int, typer.Option(help="Of the tasks.")] = 1,
-    explore: Annotated[int, typer.Option(help="Tasks to learn from.")] = 200,
+    explore: Annotated[int, typer.Option(help="Tasks to learn from.")] = 320,
     fresh: Annotated[int, typer.Option(help="Fresh tasks to compare on.")] = 48,
 ) -> None:
     """The whole loop before your eyes: serve, explore, judge, train, swap, compare."""
