@@ -1,4 +1,4 @@
-"""Reading: what the look of a reply tells of its chance to be right, before any second opinion."""
+"""Reading: what a reply's look and length tell of its chance to be right, before any second opinion."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ READINGS = (
     "log_doubts",
     "repeated_share",
     "log_question_characters",
+    "log_completion_tokens",
 )
 """The names of the numbers that ``read`` gives, in order."""
 
@@ -48,8 +49,12 @@ _KEPT = 512
 
 
 @lru_cache(maxsize=_KEPT)  # a reply is weighed again after every further stage
-def read(question: str, reply: str, extracted: str | None) -> tuple[float, ...]:
-    """The numbers of ``READINGS``, for a question, a reply to it and the answer extracted from that."""
+def read(question: str, reply: str, extracted: str | None, completion_tokens: int = 0) -> tuple[float, ...]:
+    """The numbers of ``READINGS``, for a question, a reply to it and the answer extracted from that.
+
+    completion_tokens: what the reply was billed, hidden reasoning among it: a model that thinks longer than
+    it does for most questions is wrong more often. 0 where nobody counted.
+    """
     ending, asked = reply[-READ_CHARACTERS:], question[-READ_CHARACTERS:]
     lines = [line for line in ending.splitlines() if line.strip()]
     return (
@@ -62,6 +67,7 @@ def read(question: str, reply: str, extracted: str | None) -> tuple[float, ...]:
         log1p(sum(map(_DOUBTS.__contains__, ending.lower().replace(",", " ").split()))),
         1 - len(set(lines)) / len(lines) if lines else 0.0,
         log1p(len(question)),
+        log1p(completion_tokens),
     )
 
 

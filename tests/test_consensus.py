@@ -22,6 +22,7 @@ from router.query import Query
 from training.evaluation.cascades import cheap_first
 from training.evaluation.sheet import Sheet
 from training.fit.consensus import ConsensusFit, fit_consensus
+from training.fit.heard import Heard
 
 
 def said(arm: str, answer: str | None, prior: float = 0.6) -> Evidence:
@@ -120,6 +121,28 @@ def test_a_wrong_equation_lowers_the_chance(fitted: tuple[Sheet, ConsensusFit]) 
         return fit.consensus.probability(heard)
 
     assert sure("He has 0 + 7 = 9 apples.\n#### 7") < sure("He has 0 + 7 = 7 apples.\n#### 7") - 0.1
+
+
+def billed(arm: str, answer: str, tokens: int) -> Evidence:
+    candidate = candidates(answer)[0]
+    drawn = replace(candidate.completion, completion_tokens=tokens)
+    return Evidence(0.5, (replace(candidate, completion=drawn),), (None,), Query([]), arm)
+
+
+def test_a_reply_of_more_tokens_than_usual_is_doubted() -> None:
+    """Where long replies turned out wrong, though they look the same."""
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(20, 2_000, (300, 2))
+    right = (rng.random((300, 2)) < np.where(tokens < 400, 0.9, 0.2)).astype(np.float64)
+    said = rng.integers(20, 90, (300, 1)) + np.where(right > 0, 0, rng.choice([-7, 7], (300, 2)))
+    evidence = [
+        [billed(arm, str(answer), drawn) for arm, answer, drawn in zip("ab", *row, strict=True)]
+        for row in zip(said.tolist(), tokens.tolist(), strict=True)
+    ]
+    heard = Heard.of(("a", "b"), evidence, right)
+    fit = fit_consensus(heard, np.full((300, 2), 0.5), np.arange(300) % 5, [(0, 1)], Agreement())
+    short, long = (fit.consensus.probability(billed("a", "55", tokens)) for tokens in (60, 1_900))
+    assert long < short - 0.3
 
 
 def test_further_answers_are_foreseen_as_they_turn_out(fitted: tuple[Sheet, ConsensusFit]) -> None:

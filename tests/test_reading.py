@@ -42,6 +42,13 @@ def test_no_answer_is_told() -> None:
     assert (found["extracted"], found["number"], found["log_magnitude"]) == (0, 0, 0)
 
 
+def test_what_was_billed_is_told() -> None:
+    """Hidden reasoning stands in no reply, but in its tokens."""
+    short, long = (dict(zip(READINGS, read(QUESTION, REPLY, "5", n), strict=True)) for n in (20, 4_000))
+    assert short.pop("log_completion_tokens") < long.pop("log_completion_tokens")
+    assert short == long
+
+
 @given(st.text(max_size=300), st.text(max_size=300), st.none() | st.text(max_size=20))
 def test_any_text_gives_finite_numbers(question: str, reply: str, extracted: str | None) -> None:
     """One for each name, whatever is read."""

@@ -131,7 +131,7 @@ def reading_of(evidence: Evidence) -> tuple[float, ...]:
     """How the leading reply reads; at least one candidate must stand."""
     chosen = evidence.candidates[leader(evidence)]
     question = evidence.query.text if evidence.query else ""
-    return read(question, chosen.text, chosen.extracted)
+    return read(question, chosen.text, chosen.extracted, chosen.completion.completion_tokens)
 
 
 def foresight_key(heard: Iterable[str], further: Iterable[str]) -> str:
