@@ -18,12 +18,21 @@ from router.estimate import Estimate
 from router.features import Extractor, embedding
 from training.evaluation.comparison import Protocol, compare
 from training.evaluation.corpus import Corpus
-from training.evaluation.crossfit import Folds, Part, fold_parts, question_groups, split_parts
-from training.evaluation.decisions import routed
-from training.evaluation.grid import Grid
+from training.evaluation.crossfit import (
+    Folds,
+    Part,
+    fold_parts,
+    left_out_groups,
+    question_groups,
+    split_parts,
+)
+from training.evaluation.decisions import Outcome, routed
+from training.evaluation.frontier import Sweep
+from training.evaluation.grid import Grid, IntArray
 from training.evaluation.learners import BASELINES, Estimates, Learner, Learning, served
+from training.evaluation.operating import Setting, guarded
 from training.evaluation.section import measure
-from training.evaluation.stacked import NAMES
+from training.evaluation.stacked import NAMES, of_quality
 from training.evaluation.tested import Tested as Results  # no test class
 
 COUNT = 150
@@ -193,6 +202,32 @@ def test_a_task_that_is_left_out_is_never_trained_on(tmp_path: Path, monkeypatch
     assert len(seen) == 3
     assert all(train & test == set() for train, test in seen)
     assert found["n_test"] == 60
+    assert found["protocol"]["resampled"] == "task"
+
+
+def test_tasks_that_are_left_out_are_resampled_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How another task would fare is known from three tasks only, however many queries each has: the
+    intervals and the guard go by that."""
+    grid = planted_grid(tmp_path, 300)
+    task, question = left_out_groups(grid, "task"), question_groups(grid)
+    parts = fold_parts(task, Folds(1, 3), seed=0)
+    guarded_by: list[int] = []
+
+    def watched(train: Sweep, best: Outcome, unit: IntArray) -> Setting:
+        guarded_by.append(len(np.unique(unit)))
+        return guarded(train, best, unit)
+
+    monkeypatch.setattr("training.evaluation.section.guarded", watched)
+    width = []
+    for unit in (task, question):
+        tested = Results.of(grid, parts, unit, 0)
+        found = tested.resamples.interval(tested.reward[:, 0])
+        width.append(found.high - found.low)
+        told = of_quality(grid.reward, grid.cost_usd)
+        every = Estimate(*(getattr(told, name)[:100] for name in NAMES))
+        measure(tested, [routed(grid, replace(each, train=each.test), every, every) for each in parts])
+    assert width[0] > 4 * width[1]
+    assert guarded_by == [1, 1, 1, 100, 100, 100]
 
 
 def test_additional_routers_are_sections_of_their_own(tmp_path: Path, quick: None) -> None:
@@ -261,8 +296,8 @@ def test_the_same_seed_gives_the_same_report(tmp_path: Path, run: Run, quick: No
     assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
     protocol = json.loads((tmp_path / "a.json").read_text())["protocol"]
     assert protocol == {
-        "folds": "2x3", "labels": 30, "leave_out": None, "seed": 4, "resamples": 2000, "correct_at": 0.5,
-        "features": ["length", "structure", "ngrams"],
+        "folds": "2x3", "labels": 30, "leave_out": None, "resampled": "question", "seed": 4,
+        "resamples": 2000, "correct_at": 0.5, "features": ["length", "structure", "ngrams"],
     }  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def compare(
     grid: Grid, protocol: Protocol, say: Say = lambda _: None, additional: Additional | None = None
 ) -> dict[str, Any]:
     """The report on one grid; see ``report``."""
-    group, question = _groups(grid, protocol), question_groups(grid)
+    group = _groups(grid, protocol)
     parts = parts_of(grid, group, protocol)
     corpus = Corpus.of(grid, group, protocol.extractor())
     say(f"{len(grid)} queries, {len(grid.arms)} arms, {len(parts)} part(s) to train and test")
@@ -80,7 +80,7 @@ def compare(
     if additional is not None:
         routers.update(additional(corpus, parts, estimates[ROUTER], protocol.seed))
     say("measuring")
-    tested = Tested.of(grid, parts, question, protocol.seed)
+    tested = Tested.of(grid, parts, group, protocol.seed)
     told = report(tested, routers, found)
     for name, each in routers.items():
         seen = [one for one in each if isinstance(one, AnswerAware)]
@@ -127,6 +127,7 @@ def _told(protocol: Protocol) -> dict[str, Any]:
         "folds": None if folds is None else f"{folds.repeats}x{folds.count}",
         "labels": protocol.labels,
         "leave_out": protocol.leave_out,
+        "resampled": protocol.leave_out or "question",
         "features": list(protocol.features),
         "seed": protocol.seed,
         "resamples": RESAMPLES,

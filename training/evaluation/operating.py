@@ -39,7 +39,7 @@ def at_cost(train: Sweep, limit_usd: float) -> Setting:
 
 def guarded(train: Sweep, best: Outcome, group: IntArray) -> Setting:
     """As much as the best single arm costs; that arm itself, where the router is not shown to be at
-    most half a point worse (one-sided 95 %, over questions)."""
+    most half a point worse (one-sided 95 %, over whole groups)."""
     found = at_cost(train, float(best.cost_usd.mean()))
     i = train.prices.index(found.price or Price())
     gain = train.reward[i] - best.reward

@@ -1,4 +1,4 @@
-"""Resampling: paired bootstrap intervals over questions."""
+"""Resampling: paired bootstrap intervals over questions, or over what else belongs together."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from router.estimate import FloatArray
-from training.evaluation.crossfit import question_groups
 from training.evaluation.decisions import Outcome, Routed
 from training.evaluation.frontier import Sweep, best_single, matched_shuffle, prices_of, single, sweep
 from training.evaluation.operating import Setting, at_cost, at_quality, guarded, largest_lift
@@ -54,10 +53,9 @@ def _chosen(tested: Tested, routed: Routed) -> dict[str, Setting]:
     grid, rows = tested.grid, routed.part.train
     best = single(grid, rows, best_single(grid, rows))
     train = sweep(routed.train, prices_of(routed.train))
-    group = question_groups(grid)[rows]
     quality, cost = float(best.reward.mean()), float(best.cost_usd.mean())
     return {
-        "at_equal_cost": guarded(train, best, group),
+        "at_equal_cost": guarded(train, best, tested.unit[rows]),
         **{
             name: at_quality(train, best, (quality - less) * times) for name, (less, times) in ALLOWED.items()
         },

@@ -18,18 +18,21 @@ from training.evaluation.resampling import Resamples
 @dataclass(frozen=True, slots=True, eq=False)
 class Tested:
     """rows: of the grid, that any part tests. best, cheapest: what the arm chosen on each part's
-    training queries makes of its tested ones, the passes averaged by query."""
+    training queries makes of its tested ones, the passes averaged by query. unit, shape (queries of the
+    grid,): the number of what each belongs to, its question, or the task or domain that is left out with it;
+    queries of one are drawn together."""
 
     grid: Grid
     parts: tuple[Part, ...]
     rows: IntArray
+    unit: IntArray
     resamples: Resamples
     best: Outcome
     cheapest: Outcome
 
     @classmethod
-    def of(cls, grid: Grid, parts: Sequence[Part], question: IntArray, seed: int) -> Tested:
-        """question: of each query of the grid; what is resampled."""
+    def of(cls, grid: Grid, parts: Sequence[Part], unit: IntArray, seed: int) -> Tested:
+        """See the class."""
         rows = np.unique(np.concatenate([part.test for part in parts]))
         best = [single(grid, part.test, best_single(grid, part.train)) for part in parts]
         least = [single(grid, part.test, cheapest(grid, part.train)) for part in parts]
@@ -37,7 +40,8 @@ class Tested:
             grid,
             tuple(parts),
             rows,
-            Resamples.of(question[rows], seed),
+            unit,
+            Resamples.of(unit[rows], seed),
             pooled_outcome(parts, best, rows),
             pooled_outcome(parts, least, rows),
         )
