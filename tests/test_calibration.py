@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from router.estimate import FloatArray
-from training.evaluation.calibration import calibration, debiased
+from training.evaluation.calibration import Predictions, calibration, debiased
 from training.evaluation.resampling import Resamples
 
 
@@ -20,7 +20,7 @@ def predicted(count: int, seed: int, shift: float = 0.0) -> tuple[FloatArray, Fl
 def measured(count: int, seed: int, shift: float = 0.0) -> tuple[float, float, float]:
     """Debiased error and interval of independent queries."""
     member = np.arange(count)
-    return debiased(*predicted(count, seed, shift), member, Resamples.of(member, 0, 400))
+    return debiased([Predictions(*predicted(count, seed, shift), member)], Resamples.of(member, 0, 400))
 
 
 def test_a_perfect_predictor_of_a_few_hundred_rows_is_not_blamed() -> None:
@@ -28,7 +28,9 @@ def test_a_perfect_predictor_of_a_few_hundred_rows_is_not_blamed() -> None:
     and in nineteen of twenty cases the interval begins at zero."""
     found = [measured(300, seed) for seed in range(60)]
     raw = [
-        calibration(*predicted(300, seed), np.arange(300), Resamples.of(np.arange(300), 0, 100)).ece
+        calibration(
+            [Predictions(*predicted(300, seed), np.arange(300))], Resamples.of(np.arange(300), 0, 100)
+        ).ece
         for seed in range(20)
     ]
     assert np.mean(raw) > 0.05
@@ -47,19 +49,29 @@ def test_a_real_error_is_found() -> None:
 def test_repeats_of_a_question_are_no_new_evidence() -> None:
     """Five copies of each row leave the debiased error where it was: they are one question's."""
     quality, reward = predicted(400, 3)
-    once = debiased(quality, reward, np.arange(400), Resamples.of(np.arange(400), 0, 400))
+    resamples = Resamples.of(np.arange(400), 0, 400)
+    once = debiased([Predictions(quality, reward, np.arange(400))], resamples)
     copied = np.repeat(np.arange(400), 5)
-    five = debiased(quality[copied], reward[copied], copied, Resamples.of(np.arange(400), 0, 400))
+    five = debiased([Predictions(quality[copied], reward[copied], copied)], resamples)
     assert five == pytest.approx(once, abs=0.02)
 
 
 def test_an_arm_that_is_always_right_has_no_auroc() -> None:
     """Nothing to rank; the rest is measured."""
     quality, member = np.full(50, 0.9), np.arange(50)
-    found = calibration(quality, np.ones(50), member, Resamples.of(member, 0, 100))
+    found = calibration([Predictions(quality, np.ones(50), member)], Resamples.of(member, 0, 100))
     assert found.auroc is None
     assert found.ece == pytest.approx(0.1)
     assert found.brier == pytest.approx(0.01)
+
+
+def test_errors_of_different_passes_do_not_cancel() -> None:
+    """One pass says a tenth too much and the other one too little: the error is a tenth."""
+    member = np.arange(1500)
+    passes = [Predictions(*predicted(1500, 5, shift), member) for shift in (0.1, -0.1)]
+    found = calibration(passes, Resamples.of(member, 0, 400))
+    assert found.ece_debiased == pytest.approx(0.1, abs=0.015)
+    assert found.low > 0.07
 
 
 def test_resampled_means_are_those_of_whole_questions() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from router.errors import InvalidQuery
 from training.evaluation.crossfit import (
+    LABEL_DRAWS,
     Folds,
     fold_parts,
     left_out_groups,
@@ -76,14 +77,18 @@ def test_more_folds_than_questions_are_told() -> None:
 
 
 def test_labels_bound_what_trains_and_nothing_else(tmp_path: Path) -> None:
-    """Tested rows stay; the drawn training rows are some of those that were."""
+    """Tested rows stay; the drawn training rows are some of those that were, others in each pass."""
     grid = planted_grid(tmp_path, 60)
     group = question_groups(grid)
     parts = split_parts(grid, group, 0)
-    (few,) = with_labels(parts, 10, group, seed=0)
-    assert len(few.train) == len(few.inner) == 10
-    assert set(few.train) < set(parts[0].train)
-    assert (few.test == parts[0].test).all()
+    passes = with_labels(parts, 10, group, seed=0)
+    assert [each.repeat for each in passes] == list(range(LABEL_DRAWS))
+    assert len({each.train.tobytes() for each in passes}) == LABEL_DRAWS
+    for few in passes:
+        assert len(few.train) == len(few.inner) == 10
+        assert set(few.train) < set(parts[0].train)
+        assert (few.test == parts[0].test).all()
+    assert len(with_labels(parts, 10_000, group, seed=0)) == 1
     assert with_labels(parts, 10_000, group, seed=0)[0].train.tolist() == parts[0].train.tolist()
     with pytest.raises(InvalidQuery, match="--labels"):
         with_labels(parts, 0, group, seed=0)

@@ -156,10 +156,11 @@ def _calibration(found: Report) -> Table:
 
 
 def _fine_print(report: Report) -> str:
+    protocol = report["protocol"]
     return (
         "Prices were chosen on training queries, out of fold. Read off test: with hindsight, so flattered.\n"
         "* best single itself. Shuffle: the router's own choices, dealt to the queries at random.\n"
-        f"95 %: paired bootstrap over questions, {report['protocol']['resamples']} resamples."
+        f"95 %: paired bootstrap over {protocol['resampled']}s, {protocol['resamples']} resamples."
     )
 
 

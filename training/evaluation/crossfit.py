@@ -21,6 +21,10 @@ FINE_FOLDS = 10
 """Likewise, for what is quick to fit. The more folds, the nearer is what was fitted without one to what is
 fitted on all, and the less a price that was chosen on the former is beside the point for the latter."""
 
+LABEL_DRAWS = 5
+"""How often the labels of one training part are drawn anew where there may be only so many: what one draw
+shows is as much its luck as what the labels are worth."""
+
 LEAVE_OUT = ("task", "domain")
 
 
@@ -109,10 +113,13 @@ def _inner(group: IntArray, seed: int) -> IntArray:
 
 
 def with_labels(parts: Sequence[Part], labels: int, group: IntArray, seed: int) -> list[Part]:
-    """Each part with no more than so many training rows, drawn at random."""
+    """Each part with no more than so many training rows, drawn at random; of one part, a pass for each of
+    ``LABEL_DRAWS`` draws."""
     if labels < 1:
         raise InvalidQuery(f"--labels must be 1 or more, not {labels}.")
     rng = np.random.default_rng(seed)
+    if len(parts) == 1 and labels < len(parts[0].train):
+        parts = [replace(parts[0], repeat=draw) for draw in range(LABEL_DRAWS)]
     found = []
     for part in parts:
         train = np.sort(rng.permutation(part.train)[:labels])
