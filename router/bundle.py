@@ -33,7 +33,8 @@ from router.errors import BundleError, ConfigurationError
 from router.estimate import Estimate
 from router.features import DEFAULT_FEATURES, Extractor
 from router.menu import Menu
-from router.predictors import PREDICTORS, DifficultyPredictor, PredictorState
+from router.newcomers import Widened, split
+from router.predictors import PREDICTORS, DifficultyPredictor, Estimator, PredictorState
 from router.predictors.constant import Constant
 from router.query import Query
 
@@ -63,13 +64,15 @@ GOLDEN_QUERIES: tuple[Mapping[str, Any], ...] = (
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
     """What the decision needs of learning. version: first 12 hex digits of the manifest's SHA-256, or
-    ``"prior"`` where nothing was learnt. manifest: see ``save_bundle``; empty for the prior."""
+    ``"prior"`` where nothing was learnt. manifest: see ``save_bundle``; empty for the prior. newcomers: ids
+    of the menu's arms that it was not trained on; see ``router.newcomers``."""
 
     extractor: Extractor
-    difficulty: DifficultyPredictor
+    difficulty: Estimator
     confidence: ConfidencePredictor
     version: str
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    newcomers: tuple[str, ...] = ()
 
 
 def cold_bundle(
@@ -119,11 +122,11 @@ def save_bundle(
 
 
 def load_bundle(folder: Path, menu: Menu, options: Options | None = None) -> Bundle:
-    """The checked bundle of a folder for a menu, any selection of the arms that it was trained on.
+    """The checked bundle of a folder for a menu that holds at least one of the arms that it was trained on.
 
     options: the features' keyword arguments, as for ``Extractor.of``. Raises ``BundleError`` where a
-    file is missing or not what was written, the format is another, the features differ, an arm of
-    the menu is unknown or has another meaning, or the golden rows come out differently.
+    file is missing or not what was written, the format is another, the features differ, no arm of the
+    menu is known or one has another meaning, or the golden rows come out differently.
     """
     files, version = _verified(folder)
     manifest = json.loads(files["manifest.json"])
@@ -132,14 +135,16 @@ def load_bundle(folder: Path, menu: Menu, options: Options | None = None) -> Bun
         raise BundleError(f"The bundle {folder} has format {found}; this version reads {FORMAT}.")
     extractor = _extractor(manifest["features"], options)
     _check_menu(manifest["arms"], menu)
+    familiar, newcomers = split(list(manifest["arms"]), menu)
     try:
-        difficulty = PREDICTORS[manifest["predictor"]].restore(_state(files, manifest), menu)
+        difficulty = PREDICTORS[manifest["predictor"]].restore(_state(files, manifest), familiar)
         make_confidence: Callable[..., ConfidencePredictor] = CONFIDENCE[manifest["confidence"]]
         confidence = make_confidence(json.loads(files["confidence.json"]))
     except (ConfigurationError, KeyError, TypeError) as error:
         raise BundleError(f"The bundle {folder} cannot be restored: {error}.") from error
-    _check_golden(json.loads(files["golden.json"]), extractor, difficulty, menu)
-    return Bundle(extractor, difficulty, confidence, version, manifest)
+    _check_golden(json.loads(files["golden.json"]), extractor, difficulty, familiar)
+    estimator = Widened.of(difficulty, familiar, menu) if newcomers else difficulty
+    return Bundle(extractor, estimator, confidence, version, manifest, newcomers)
 
 
 def _contents(
@@ -213,7 +218,7 @@ def _extractor(features: Mapping[str, Any], options: Options | None) -> Extracto
 
 
 def _check_menu(known: Mapping[str, str], menu: Menu) -> None:
-    """Unknown arms are the predictor's to refuse; here, those that stand for something else now."""
+    """Refuses arms that stand for something else now."""
     changed = [arm for arm in menu if arm.id in known and known[arm.id] != arm.description]
     if changed:
         lines = "; ".join(f"it knows {known[arm.id]!r}, the menu has {arm.description!r}" for arm in changed)

@@ -177,6 +177,7 @@ def _add_health_endpoints(app: FastAPI, service: Service) -> None:
             "status": "not ready" if failing else "ready",
             "store": failing or "ok",
             "bundle": service.allocator.bundle.version,
+            "newcomers": list(service.allocator.bundle.newcomers),
             "bundle_refused": service.watch.refused,
             "unfinished_at_start": service.recovered,
             "effort": service.probes.as_values(),

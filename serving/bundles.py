@@ -68,6 +68,7 @@ class BundleWatch:
 
     def _swap(self, bundle: Bundle) -> None:
         _log.info("bundle %s replaces %s", bundle.version, self.allocator.bundle.version)
+        tell_newcomers(bundle)
         self.allocator.bundle = bundle
         self.refused = None
 
@@ -78,6 +79,17 @@ class BundleWatch:
             except Exception:  # a fault in watching must not end it
                 _log.exception("looking for a new bundle failed")
             await asyncio.sleep(self.every_s)
+
+
+def tell_newcomers(bundle: Bundle) -> None:
+    """Warn of arms that the bundle was not trained on."""
+    if bundle.newcomers:
+        _log.warning(
+            "bundle %s was not trained on %s: guessed from the arms that it knows, and explored; train again "
+            "once they have outcomes",
+            bundle.version,
+            ", ".join(bundle.newcomers),
+        )
 
 
 def _read(pointer: Path) -> str | None:

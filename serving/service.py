@@ -20,7 +20,7 @@ from router.stores import KnowMenu, Store
 from router.stores.sqlite import Sqlite
 from serving.accounts import Accounts
 from serving.backends import BACKENDS
-from serving.bundles import POINTER, BundleWatch
+from serving.bundles import POINTER, BundleWatch, tell_newcomers
 from serving.caller_tools import check_bases
 from serving.effort_probe import EffortProbes
 from serving.effort_watch import watched
@@ -135,7 +135,9 @@ def first_bundle(folder: Path | None, menu: Menu, configuration: Configuration) 
     options = feature_options(configuration)
     if folder is not None:
         try:
-            return load_bundle(folder, menu, options)
+            bundle = load_bundle(folder, menu, options)
+            tell_newcomers(bundle)
+            return bundle
         except BundleError as error:
             _log.error("the bundle %s is refused; the cold-start prior decides: %s", folder, error)
     return cold_bundle(menu, configuration.decision.features, options)

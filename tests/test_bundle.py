@@ -102,10 +102,15 @@ def test_selection_of_the_menu(folder: Path) -> None:
     np.testing.assert_allclose(quality, whole.difficulty.estimate(EXTRACTOR(ASKED)).quality[[3, 1]])
 
 
-def test_unknown_arm(folder: Path) -> None:
-    """An arm that the bundle was not trained on is named."""
-    with pytest.raises(BundleError, match="small/new"):
-        load_bundle(folder, Menu((*MENU.arms, arm("new"))))
+def test_an_arm_more_than_was_trained_on(folder: Path) -> None:
+    """It is named, and what was learnt of the others stands; of a menu of such arms nothing is known."""
+    whole, more = load_bundle(folder, MENU), load_bundle(folder, Menu((arm("new"), *MENU.arms)))
+    assert (whole.newcomers, more.newcomers) == ((), (arm("new").id,))
+    found, expected = (each.difficulty.estimate(EXTRACTOR(ASKED)) for each in (more, whole))
+    np.testing.assert_allclose(found.quality[1:], expected.quality)
+    np.testing.assert_allclose(found.cost_usd[1:], expected.cost_usd)
+    with pytest.raises(BundleError, match="does not know any arm"):
+        load_bundle(folder, Menu((arm("new"),)))
 
 
 def test_arm_with_another_meaning(folder: Path) -> None:

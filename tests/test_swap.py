@@ -136,8 +136,9 @@ def misfits(folder: Path, menu: Menu) -> Iterator[tuple[str, str]]:
     make_bundle(folder / "lacking", menu, 0.5)
     (folder / "lacking" / "arrays.npz").unlink()
     yield "lacking", "lacks arrays.npz"
-    make_bundle(folder / "smaller", Menu(menu.arms[:2]), 0.5)
-    yield "smaller", "does not know these arms"
+    stranger = replace(menu.arms[0], id="stranger")
+    make_bundle(folder / "strange", Menu((stranger,)), 0.5)
+    yield "strange", "does not know any arm"
     changed = replace(menu.arms[0], strategy=menu.arms[1].strategy)
     make_bundle(folder / "changed", Menu((changed, *menu.arms[1:])), 0.5)
     yield "changed", "changed their meaning"
@@ -214,3 +215,23 @@ async def test_a_damaged_bundle_to_begin_with_leaves_the_prior(
         assert "refused at the start" in ready["bundle_refused"]
         assert (await live.chat("hello", model="auto")).status_code == 200
     assert "is refused; the cold-start prior decides" in caplog.text
+
+
+async def test_an_arm_that_the_bundle_does_not_know_is_served_and_told(
+    tmp_path: Path, menu: Menu, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One arm more on the menu does not throw away what was learnt of the others: the bundle serves, at
+    the start and when it is swapped in, and /readyz and the log name the newcomer."""
+    newcomer = menu.ids[-1]
+    version = make_bundle(tmp_path / "fewer", Menu(menu.arms[:-1]), 0.5)
+    async with watching(tmp_path, bundle=tmp_path / "fewer") as live:
+        ready = (await live.ready())[1]
+        assert (ready["bundle"], ready["newcomers"], ready["bundle_refused"]) == (version, [newcomer], None)
+        reply = await live.chat("hello", model="auto")
+        trace = await live.trace(reply.headers["x-effortwise-trace-id"])
+        assert trace["plan"]["predictor"] == version
+        whole = make_bundle(tmp_path / "whole", menu, 0.6)
+        point(live, tmp_path / "whole")
+        await until_bundle(live, whole)
+        assert (await live.ready())[1]["newcomers"] == []
+    assert any(f"was not trained on {newcomer}" in record.message for record in caplog.records)

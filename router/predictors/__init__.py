@@ -59,11 +59,8 @@ class Rows:
         return self.rows[i]
 
 
-class DifficultyPredictor(Protocol):
-    """Predicts one row per arm, for the menu it was made for."""
-
-    name: ClassVar[str]
-    summary: ClassVar[str]
+class Estimator(Protocol):
+    """Predicts one row per arm of a menu."""
 
     def estimate(self, row: FeatureRow) -> Estimate:
         """The estimate for one query; arrays of shape (arms,) in the menu's order."""
@@ -73,6 +70,13 @@ class DifficultyPredictor(Protocol):
         """The estimates for several queries at once, each as ``estimate`` gives it; arrays of shape
         (queries, arms)."""
         ...
+
+
+class DifficultyPredictor(Estimator, Protocol):
+    """Predicts for the menu it was made for, by what was learnt."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
 
     def state(self) -> PredictorState:
         """The learnt state, for a bundle."""

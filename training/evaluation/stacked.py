@@ -8,7 +8,7 @@ from dataclasses import fields
 import numpy as np
 
 from router.estimate import Estimate, FloatArray
-from router.predictors import DifficultyPredictor
+from router.predictors import Estimator
 from router.price import Price
 from training.evaluation.grid import IntArray
 from training.table import Features
@@ -16,7 +16,7 @@ from training.table import Features
 NAMES = tuple(item.name for item in fields(Estimate))
 
 
-def stacked(predictor: DifficultyPredictor, features: Features, rows: IntArray) -> Estimate:
+def stacked(predictor: Estimator, features: Features, rows: IntArray) -> Estimate:
     """What a predictor says of some of the queries, in their order."""
     return predictor.estimates(Features(features.dense[rows], features.hashed[rows]))
 
