@@ -19,7 +19,7 @@ from router.domains import bound
 from router.errors import EffortwiseError, InvalidQuery, StoreError, UnknownTrace
 from router.ledger import Allowance
 from router.outcome import Outcome
-from router.stores import Judge
+from router.stores import Judge, Store
 from serving.chat import ChatEndpoint, read_body
 from serving.decision_card import card_values
 from serving.problems import Problem, problem_of
@@ -141,7 +141,8 @@ def _add_trace_endpoints(app: FastAPI, service: Service) -> None:
 
     @app.post("/v1/outcomes", openapi_extra=schema)
     async def outcomes(request: Request, allowance: Allowance = caller) -> dict[str, Any]:
-        """Judge a trace. A repeat (same trace, source and outcome_id) is accepted and changes nothing."""
+        """Judge a trace. A repeat (same trace, source and outcome_id) is accepted and changes nothing; the
+        reply tells the reward that stands."""
         body = OutcomeBody.of(await _body(service, request))
         await _require_trace(service, body.trace_id, allowance)
         try:
@@ -149,7 +150,9 @@ def _add_trace_endpoints(app: FastAPI, service: Service) -> None:
                 await service.recorder.write(Judge(body.outcome))
         except TimeoutError:
             raise StoreError("The outcome is not on record yet; send it again.") from None
-        return {"object": "outcome", "trace_id": body.trace_id, "recorded": True}
+        stands = await asyncio.to_thread(_standing, service.store, body.outcome)
+        recorded = stands == body.outcome.reward
+        return {"object": "outcome", "trace_id": body.trace_id, "recorded": recorded, "reward": stands}
 
     @app.get("/v1/traces/{trace_id}")
     async def trace(trace_id: str, allowance: Allowance = caller) -> dict[str, Any]:
@@ -182,6 +185,13 @@ def _add_health_endpoints(app: FastAPI, service: Service) -> None:
             "unfinished_at_start": service.recovered,
             "effort": service.probes.as_values(),
         }
+
+
+def _standing(store: Store, outcome: Outcome) -> float:
+    """The reward on record under an outcome's key: that of the first who used it."""
+    key = outcome.source, outcome.outcome_id
+    found = store.outcomes(outcome.trace_id)
+    return next(each.reward for each in found if (each.source, each.outcome_id) == key)
 
 
 def _caller_of(service: Service) -> Any:

@@ -66,7 +66,8 @@ async def test_a_named_arm_claims_no_propensity(live: Live) -> None:
 
 
 async def test_an_outcome_again_changes_nothing(live: Live) -> None:
-    """The first word of a source under an id stands; another id or source adds one."""
+    """The first word of a source under an id stands, and a second one is told so; another id or source adds
+    one."""
     trace_id = (await live.chat("hello")).headers["x-effortwise-trace-id"]
     outcomes = [
         {"reward": 0.25, "source": "user", "outcome_id": "1"},
@@ -74,9 +75,12 @@ async def test_an_outcome_again_changes_nothing(live: Live) -> None:
         {"reward": 0.5, "source": "user", "outcome_id": "2"},
         {"verdict": True, "source": "tests"},
     ]
+    told = []
     for outcome in outcomes:
         reply = await live.post("outcomes", {"trace_id": trace_id, **outcome})
-        assert (reply.status_code, reply.json()["recorded"]) == (200, True)
+        assert reply.status_code == 200
+        told.append((reply.json()["recorded"], reply.json()["reward"]))
+    assert told == [(True, 0.25), (False, 0.25), (True, 0.5), (True, 1.0)]
     found = {(o["source"], o["outcome_id"]): o["reward"] for o in (await live.trace(trace_id))["outcomes"]}
     assert found == {("user", "1"): 0.25, ("user", "2"): 0.5, ("tests", ""): 1.0}
 
