@@ -2,7 +2,7 @@
 
 The pointer is a text file with the path of the bundle to serve, replaced atomically by whoever
 fetches bundles (``effortwise follow``). A bundle that fails validation is reported and the old one
-stays.
+stays. Where the pointer is taken away, the bundle that serving began with comes back.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ POINTER = "current"
 class BundleWatch:
     """Looks at ``pointer`` every ``every_s`` seconds.
 
-    options: of the features, by name. refused: why the newest bundle is not served.
+    options: of the features, by name. refused: why the newest bundle is not served. first: what serves
+    without a pointer.
     """
 
     allocator: Allocator
@@ -35,8 +36,12 @@ class BundleWatch:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     every_s: float = 0.5
     refused: str | None = None
+    first: Bundle = field(init=False)
     _seen: str | None = None
     _task: asyncio.Task[None] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        self.first = self.allocator.bundle
 
     def start(self) -> None:
         """Start watching in the running loop."""
@@ -55,9 +60,12 @@ class BundleWatch:
         except (OSError, ValueError) as error:
             self.refused, self._seen = f"{self.pointer} cannot be read: {error}", None
             return
-        if target is None or target == self._seen:
+        if target == self._seen:
             return
         self._seen = target
+        if target is None:
+            self._swap(self.first)
+            return
         try:
             bundle = await asyncio.to_thread(load_bundle, Path(target), self.allocator.menu, self.options)
         except Exception as error:  # whatever is wrong with it, the old one serves on and /readyz tells

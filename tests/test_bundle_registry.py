@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from effortwise.commands.registry import fetch_for
 from router.errors import BundleError, StoreError
+from serving.bundles import POINTER
 from training.registry import CHALLENGER, CHAMPION, BundleRegistry
 
 
@@ -59,8 +62,40 @@ def test_life_of_versions(registry: BundleRegistry, bundle: Path, tmp_path: Path
     back = registry.fetch(CHAMPION, tmp_path / "served")
     assert back is not None
     assert (back / "manifest.json").read_text() == '{"made": 1}'
-    with pytest.raises(BundleError, match="no earlier champion"):
+
+
+def test_the_first_champion_is_withdrawn(registry: BundleRegistry, bundle: Path, tmp_path: Path) -> None:
+    """There is none before it: then nothing is the champion, which the registry tells apart from one that
+    never had any; until another is promoted."""
+    assert not registry.withdrawn()
+    register(registry, bundle, 1)
+    registry.promote()
+    assert not registry.withdrawn()
+    assert registry.rollback() is None
+    assert registry.withdrawn()
+    assert registry.version(CHAMPION) is None
+    assert registry.fetch(CHAMPION, tmp_path / "served") is None
+    with pytest.raises(BundleError, match="no champion"):
         registry.rollback()
+    second = register(registry, bundle, 2)
+    assert registry.promote() == second
+    assert not registry.withdrawn()
+
+
+def test_the_follower_takes_the_pointer_away_only_from_a_withdrawn_champion(
+    registry: BundleRegistry, bundle: Path, tmp_path: Path
+) -> None:
+    """A registry that was lost, and knows of no champion, leaves what serves."""
+    served, pointer = tmp_path / "served", tmp_path / "served" / POINTER
+    register(registry, bundle, 1)
+    registry.promote()
+    fetch_for(registry, CHAMPION, served)
+    assert pointer.read_text() == str(served / "v1")
+    fetch_for(replace(registry, model="lost"), CHAMPION, served)
+    assert pointer.exists()
+    registry.rollback()
+    fetch_for(registry, CHAMPION, served)
+    assert not pointer.exists()
 
 
 def test_promoting_a_rolled_back_version_again(registry: BundleRegistry, bundle: Path) -> None:
@@ -79,7 +114,7 @@ def test_nothing_to_promote(registry: BundleRegistry) -> None:
     """Without a challenger, or a model at all, promotion and rollback say so."""
     with pytest.raises(BundleError, match="no challenger"):
         registry.promote()
-    with pytest.raises(BundleError, match="no earlier champion"):
+    with pytest.raises(BundleError, match="no champion"):
         registry.rollback()
 
 

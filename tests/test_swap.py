@@ -217,6 +217,21 @@ async def test_a_damaged_bundle_to_begin_with_leaves_the_prior(
     assert "is refused; the cold-start prior decides" in caplog.text
 
 
+async def test_without_a_pointer_what_serving_began_with_comes_back(tmp_path: Path, menu: Menu) -> None:
+    """As after the rollback of the first champion."""
+    first, champion = (
+        make_bundle(tmp_path / name, menu, quality) for name, quality in (("a", 0.4), ("b", 0.6))
+    )
+    async with watching(tmp_path, bundle=tmp_path / "a") as live:
+        assert (await live.ready())[1]["bundle"] == first
+        point(live, tmp_path / "b")
+        await until_bundle(live, champion)
+        live.service.watch.pointer.unlink()
+        await until_bundle(live, first)
+        point(live, tmp_path / "b")
+        await until_bundle(live, champion)
+
+
 async def test_an_arm_that_the_bundle_does_not_know_is_served_and_told(
     tmp_path: Path, menu: Menu, caplog: pytest.LogCaptureFixture
 ) -> None:

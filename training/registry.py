@@ -22,6 +22,7 @@ CHAMPION = "champion"
 EXPERIMENT = "effortwise"
 
 _PREVIOUS = "previous_champion"
+_WITHDRAWN = "champion_withdrawn"
 _ARTEFACT = "bundle"
 _UNMEASURED = "arms"  # their ids are no metric names; the bundle's manifest has them
 
@@ -70,19 +71,31 @@ class BundleRegistry:
                 _tag(client, challenger, _PREVIOUS, champion.version)
             client.set_registered_model_alias(self.model, CHAMPION, challenger.version)
             client.delete_registered_model_alias(self.model, CHALLENGER)
+            if _withdrawn(client, self.model):
+                client.delete_registered_model_tag(self.model, _WITHDRAWN)
             return int(challenger.version)
 
-    def rollback(self) -> int:
-        """The champion that the present one replaced becomes champion again; returns its number.
-        ``BundleError`` where it replaced none."""
+    def rollback(self) -> int | None:
+        """The champion that the present one replaced becomes champion again; returns its number, ``None``
+        where it replaced none and is withdrawn. ``BundleError`` without a champion."""
         with _mlflow(self.tracking_uri) as client:
             champion = _aliased(client, self.model, CHAMPION)
-            previous = None if champion is None else champion.tags.get(_PREVIOUS)
-            if previous is None:
-                raise BundleError(f"The model {self.model!r} has no earlier champion to go back to.")
+            if champion is None:
+                raise BundleError(f"The model {self.model!r} has no champion to roll back.")
             _tag(client, champion, "rolled_back_at", f"{time.time():.0f}")
+            previous = champion.tags.get(_PREVIOUS)
+            if previous is None:
+                client.set_registered_model_tag(self.model, _WITHDRAWN, champion.version)
+                client.delete_registered_model_alias(self.model, CHAMPION)
+                return None
             client.set_registered_model_alias(self.model, CHAMPION, previous)
             return int(previous)
+
+    def withdrawn(self) -> bool:
+        """Whether the first champion was rolled back, and none has followed: unlike a registry that was lost,
+        which tells nothing of what should serve."""
+        with _mlflow(self.tracking_uri) as client:
+            return _withdrawn(client, self.model)
 
     def fetch(self, alias: str, into: Path) -> Path | None:
         """The bundle of the alias's version, as the folder ``<into>/v<number>``: downloaded once, whole or
@@ -167,6 +180,18 @@ def _aliased(client: Any, model: str, alias: str) -> Any:
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
+        raise
+
+
+def _withdrawn(client: Any, model: str) -> bool:
+    """Of a model that may not exist."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _WITHDRAWN in client.get_registered_model(model).tags
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
         raise
 
 

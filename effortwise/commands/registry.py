@@ -13,7 +13,7 @@ from effortwise.commands.train import configured_registry
 from router.configuration import load_configuration
 from serving.bundles import POINTER
 from serving.service import bundles_folder
-from training.registry import BundleRegistry
+from training.registry import CHAMPION, BundleRegistry
 
 _log = logging.getLogger(__name__)
 
@@ -25,9 +25,12 @@ def promote(config: Path) -> None:
 
 
 def rollback(config: Path) -> None:
-    """The previous champion becomes the champion again."""
+    """The previous champion becomes the champion again; without one, the bundle that serving begins with."""
     number = configured_registry(load_configuration(config)).rollback()
-    print(f"version {number} is the champion again")
+    if number is None:
+        print("no version is the champion: the service goes back to the bundle of its configuration")
+    else:
+        print(f"version {number} is the champion again")
 
 
 def follow(config: Path) -> None:
@@ -45,18 +48,22 @@ def follow(config: Path) -> None:
     folder = bundles_folder(configuration).resolve()
     parent = os.getppid()
     while os.getppid() == parent:
-        _fetch(registry, section.alias, folder)
+        fetch_for(registry, section.alias, folder)
         time.sleep(section.poll_s)
 
 
-def _fetch(registry: BundleRegistry, alias: str, folder: Path) -> None:
+def fetch_for(registry: BundleRegistry, alias: str, folder: Path) -> None:
+    """One look: fetch what the alias stands for and point the service at it, or at nothing any more."""
     try:
         fetched = registry.fetch(alias, folder)
+        withdrawn = fetched is None and alias == CHAMPION and registry.withdrawn()
     except Exception as error:  # whatever fails there, following goes on
         _log.warning("the registry cannot be read, the service keeps its bundle: %s", error)
         return
     if fetched is not None:
         point_at(folder / POINTER, fetched)
+    if withdrawn:
+        (folder / POINTER).unlink(missing_ok=True)
 
 
 def point_at(pointer: Path, bundle: Path) -> None:
