@@ -1,8 +1,10 @@
 """What more labels would bring: one of the routing targets, learnt from growing shares of its training rows.
 
 ``python -m benchmarks.learning_curve NAME [--answers] [--seed N]``. The traces are found in the folder that
-``EFFORTWISE_TRACES`` names. A set that is tested in five passes of five folds is tested in one here. The last
-row is the oracle, which picks for each query the arm that turned out best: what no learning can pass.
+``EFFORTWISE_TRACES`` names. A set that is tested in five passes of five folds is tested in one here; shares
+of a logged split are drawn five times. The last row is the oracle, which picks for each query the arm that
+turned out best: what no learning can pass. With ``--answers``, a perfect judge stands before it: it goes by
+the same predictions, pays for every answer, and knows of each one that it sees whether it is right.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.targets import SETS, Set, percent, points
+from router.estimate import Estimate, FloatArray
 from router.features import Extractor
 from training.evaluation.answer_aware import NAME, Answers
 from training.evaluation.comparison import Protocol, parts_of
@@ -24,7 +27,7 @@ from training.evaluation.corpus import Corpus
 from training.evaluation.crossfit import Folds, Part, question_groups
 from training.evaluation.decisions import Decisions, Routed, routed
 from training.evaluation.frontier import prices_of, sweep
-from training.evaluation.grid import Grid, read_grid
+from training.evaluation.grid import CORRECT_AT, Grid, read_grid
 from training.evaluation.learners import Estimates, served
 from training.evaluation.section import measure, section
 from training.evaluation.stacked import chosen, of_quality
@@ -58,17 +61,24 @@ def print_curve(chosen_set: Set, traces: Path, answers: bool, seed: int) -> None
     most = min(len(part.train) for part in whole)
     print("| labels | log loss | saved at -1 point | read off test | over best single at its cost | APGR |")
     print("|---|---|---|---|---|---|")
+    corpus = Corpus.of(grid, question_groups(grid), Extractor.of())
     for share in SHARES:
         some = Protocol(protocol.folds, None if share == 1 else int(share * most), seed=seed)
-        print(row(grid, parts_of(grid, question_groups(grid), some), answers, seed), flush=True)
-    print(oracle_row(Tested.of(grid, whole, question_groups(grid), seed)))
+        parts = parts_of(grid, question_groups(grid), some)
+        learner = served(corpus, seed)
+        estimates = [learner(part) for part in parts]
+        print(row(corpus, parts, estimates, answers, seed), flush=True)
+    tested = Tested.of(grid, whole, question_groups(grid), seed)
+    if answers:  # the last share is of all labels
+        print(judge_row(tested, estimates))
+    print(oracle_row(tested))
 
 
-def row(grid: Grid, parts: Sequence[Part], answers: bool, seed: int) -> str:
+def row(
+    corpus: Corpus, parts: Sequence[Part], estimates: Sequence[Estimates], answers: bool, seed: int
+) -> str:
     """What is learnt from the parts' training rows is worth this on their tested ones."""
-    corpus = Corpus.of(grid, question_groups(grid), Extractor.of())
-    learner = served(corpus, seed)
-    estimates = [learner(part) for part in parts]
+    grid = corpus.grid
     tested = Tested.of(grid, parts, question_groups(grid), seed)
     found: Sequence[Routed] = [routed(grid, part, *each) for part, each in zip(parts, estimates, strict=True)]
     if answers:
@@ -105,11 +115,39 @@ def oracle_row(tested: Tested) -> str:
     hindsight = of_quality(tested.reward, tested.cost_usd)
     decisions = Decisions(tested.reward, tested.cost_usd, lambda price: chosen(hindsight, price))
     swept = sweep(decisions, prices_of(decisions))
-    quality, spent = float(tested.best.reward.mean()), float(tested.best.cost_usd.mean())
-    enough = swept.quality >= quality - 0.01
-    within = swept.spent_usd <= spent
-    saved, gain = 1 - swept.spent_usd[enough].min() / spent, swept.quality[within].max() - quality
-    return f"| oracle | - | - | {percent(saved)} | {points(gain)} | - |"
+    return _bound("oracle", tested, swept.quality, swept.spent_usd)
+
+
+def judge_row(tested: Tested, estimates: Sequence[Estimates]) -> str:
+    """Of the cascade that asks the arms by their chance for their cost, while one is worth its price, until
+    an answer is right [Weitzman 1979]; each arm's first draw counts."""
+    rates = np.geomspace(0.01, 100.0, 200) / float(tested.best.cost_usd.mean())
+    found = np.array([[judged(tested.grid, part, each[1], rate) for rate in rates.tolist()]
+                      for part, each in zip(tested.parts, estimates, strict=True)])  # fmt: skip
+    quality, spent = np.average(found, axis=0, weights=[len(part.test) for part in tested.parts]).T
+    return _bound("perfect judge", tested, quality, spent)
+
+
+def judged(grid: Grid, part: Part, estimate: Estimate, rate: float) -> tuple[float, float]:
+    """Mean quality and cost at one price, USD^-1, on a part's tested queries."""
+    draws = [[cell[0] for cell in grid.draws[i]] for i in part.test]
+    right = np.array([[draw.score >= CORRECT_AT for draw in row] for row in draws])
+    cost_usd = np.array([[draw.cost_usd for draw in row] for row in draws])
+    worth = estimate.quality - rate * estimate.cost_usd
+    asked = worth >= np.minimum(worth.max(axis=1, keepdims=True), 0.0)
+    order = np.argsort(np.where(asked, -estimate.quality / estimate.cost_usd, np.inf), axis=1)
+    right, cost_usd, asked = (np.take_along_axis(each, order, axis=1) for each in (right, cost_usd, asked))
+    before = np.cumsum(right, axis=1) - right
+    paid = asked & (before == 0)
+    return float((right & asked).any(axis=1).mean()), float((cost_usd * paid).sum(axis=1).mean())
+
+
+def _bound(name: str, tested: Tested, quality: FloatArray, spent_usd: FloatArray) -> str:
+    """Read off a frontier of mean qualities and costs."""
+    best, usual = float(tested.best.reward.mean()), float(tested.best.cost_usd.mean())
+    saved = 1 - spent_usd[quality >= best - 0.01].min() / usual
+    gain = quality[spent_usd <= usual].max() - best
+    return f"| {name} | - | - | {percent(saved)} | {points(gain)} | - |"
 
 
 if __name__ == "__main__":
