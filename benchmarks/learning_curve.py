@@ -41,7 +41,9 @@ def main() -> None:
     """Print the curve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=[each.name for each in SETS])
-    parser.add_argument("--answers", action="store_true", help="of the router that looks at cheap answers")
+    parser.add_argument(
+        "--answers", action="store_true", help="also of the router that looks at cheap answers"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder = os.environ.get("EFFORTWISE_TRACES")
@@ -67,24 +69,24 @@ def print_curve(chosen_set: Set, traces: Path, answers: bool, seed: int) -> None
         parts = parts_of(grid, question_groups(grid), some)
         learner = served(corpus, seed)
         estimates = [learner(part) for part in parts]
-        print(row(corpus, parts, estimates, answers, seed), flush=True)
+        for seen in (False, True)[: 1 + answers]:
+            print(row(corpus, parts, estimates, seen, seed), flush=True)
     tested = Tested.of(grid, whole, question_groups(grid), seed)
     if answers:  # the last share is of all labels
         print(judge_row(tested, estimates))
     print(oracle_row(tested))
 
 
-def row(
-    corpus: Corpus, parts: Sequence[Part], estimates: Sequence[Estimates], answers: bool, seed: int
-) -> str:
+def row(corpus: Corpus, parts: Sequence[Part], estimates: Sequence[Estimates], seen: bool, seed: int) -> str:
     """What is learnt from the parts' training rows is worth this on their tested ones."""
     grid = corpus.grid
     tested = Tested.of(grid, parts, question_groups(grid), seed)
     found: Sequence[Routed] = [routed(grid, part, *each) for part, each in zip(parts, estimates, strict=True)]
-    if answers:
+    if seen:
         found = Answers()(corpus, parts, estimates, seed)[NAME]
     told = {**section(tested, measure(tested, found)), **two_models(tested, found)}
-    return _cells(round(tested.training_queries), log_loss(grid, parts, estimates), told)
+    labels = f"{tested.training_queries}{', answers seen' if seen else ''}"
+    return _cells(labels, log_loss(grid, parts, estimates), told)
 
 
 def log_loss(grid: Grid, parts: Sequence[Part], estimates: Sequence[Estimates]) -> float:
@@ -96,11 +98,11 @@ def log_loss(grid: Grid, parts: Sequence[Part], estimates: Sequence[Estimates]) 
     return float(np.concatenate(losses).mean())
 
 
-def _cells(labels: int, loss: float, told: Mapping[str, Any]) -> str:
+def _cells(labels: str, loss: float, told: Mapping[str, Any]) -> str:
     saved, over = told["at_minus_1"], told["at_equal_cost"]["over_best_single"]
     came, hindsight = saved["over_best_single"]["mean"], told["read_off_test"]["at_minus_1"]
     cells = (
-        str(labels),
+        labels,
         f"{loss:.3f}",
         f"{percent(saved['saving'])} ({percent(saved['low'])} to {percent(saved['high'])}) at {points(came)}",
         "none" if hindsight is None else percent(hindsight),
