@@ -231,12 +231,13 @@ def explain(
     max_cost_usd: Annotated[float | None, typer.Option(help="Hard cap on the answer's cost.")] = None,
     deadline_s: Annotated[float | None, typer.Option(help="Hard limit on its time.")] = None,
     stakes: Annotated[float, typer.Option(help="What a right answer is worth.")] = 1.0,
+    verifier: Annotated[str | None, typer.Option(help="A request's verifier, as JSON.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the decision card of a question: every arm, its estimate, and why this one."""
     from effortwise.commands.explain import explain as run
 
-    run(config, text, policy, max_cost_usd, deadline_s, stakes, json)
+    run(config, text, policy, max_cost_usd, deadline_s, stakes, verifier, json)
 
 
 @app.command("list")

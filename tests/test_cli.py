@@ -156,7 +156,26 @@ def test_explain_takes_wishes(here: Run) -> None:
     assert any(row["excluded"] == "likely misses deadline_s" for row in card["arms"])
 
 
+def test_explain_takes_a_verifier(here: Run) -> None:
+    """With one, arms that need it may serve."""
+    options = ["explain", "What is 2 + 2?", "--config", str(LOCAL), "--json"]
+    needy = "smollm2/best_of_n@4"
+    asked = '{"type": "exact", "reference": "4"}'
+    without, with_one = (
+        {row["arm"]: row["excluded"] for row in json.loads(here(*options, *more).stdout)["arms"]}
+        for more in ((), ("--verifier", asked))
+    )
+    assert "verifier" in without[needy]
+    assert with_one[needy] is None
+
+
 MISTAKES = [
+    (["explain", "hi", "--verifier", "exact", "--config", "config.toml"], "--verifier takes JSON"),
+    (["explain", "hi", "--verifier", "[]", "--config", "config.toml"], "--verifier takes a JSON object"),
+    (
+        ["explain", "hi", "--verifier", '{"type": "x"}', "--config", "config.toml"],
+        "Unknown verifier type 'x'",
+    ),
     (["list", "spoons"], "Unknown kind 'spoons'. Known: strategies"),
     (["explain", "hi", "--config", "nowhere.toml"], "No configuration file nowhere.toml"),
     (["explain", "hi", "--config", "config.toml", "--policy", "nobody"], "The model 'nobody' does not exist"),

@@ -91,7 +91,16 @@ def test_a_tools_result_is_observed_and_answered_from() -> None:
     calculator = Calculator()
     assert f"calculator[{calculator.schema['description']}]: {calculator.description}" in last_prompt(calls)
     assert [candidate.text for candidate in answer.weighed] == ["Answer: 5", "7"]
-    assert (run.steps[-1].reason, answer.complete) == ("it answered", True)
+    assert [step.reason for step in run.steps] == ["uses calculator", "it answered"]
+    assert answer.complete
+
+
+def test_the_trace_names_the_tools_and_nothing_that_the_model_made_up() -> None:
+    """Whatever text a store may keep, a step's reason holds none of the model's."""
+    tools: dict[str, Tool] = {"calculator": Calculator(), "slow": Slow()}
+    acts = "Action: slow[x]\nAction: my secret[x]\nAction: calculator[1]\nAction: slow[y]"
+    _, run, _, _ = reacted(steps(acts, "Answer: 5"), tools=tools)
+    assert run.steps[0].reason == "uses slow, a tool that there is not, calculator"
 
 
 def test_actions_of_one_step_run_side_by_side() -> None:

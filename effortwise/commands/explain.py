@@ -13,7 +13,9 @@ from effortwise.bundled import starting_bundle
 from router.configuration import load_configuration
 from router.configured import configured_allocator, configured_menu
 from router.domains import bound
+from router.errors import InvalidQuery
 from router.query import Query, Wishes
+from router.verifiers import make_verifier
 from serving.bundles import POINTER
 from serving.decision_card import card_values
 from serving.service import bundles_folder, first_bundle
@@ -28,6 +30,7 @@ def explain(
     max_cost_usd: float | None,
     deadline_s: float | None,
     stakes: float,
+    verifier: str | None,
     json: bool,
 ) -> None:
     """Decide about a question without answering it, and print why."""
@@ -36,13 +39,27 @@ def explain(
     pointer = bundles_folder(configuration) / POINTER
     folder = Path(pointer.read_text().strip()) if pointer.exists() else starting_bundle(configuration)
     allocator = configured_allocator(configuration, first_bundle(folder, menu, configuration), menu)
-    wishes = Wishes(max_cost_usd, deadline_s, stakes=stakes)
+    wishes = Wishes(max_cost_usd, deadline_s, stakes=stakes, verifier=_verifier(verifier))
     query = Query(({"role": "user", "content": text},), policy, wishes=wishes)
     values = card_values(allocator.card(bound(query, configuration.bindings)), menu)
     if json:
         print(json_module.dumps(values, indent=2))
     else:
         _print(values)
+
+
+def _verifier(text: str | None) -> dict[str, Any] | None:
+    """A request's verifier, checked as the service checks it."""
+    if text is None:
+        return None
+    try:
+        found = json_module.loads(text)
+    except ValueError as error:
+        raise InvalidQuery(f"--verifier takes JSON, as the field of a request does: {error}.") from None
+    if not isinstance(found, dict):
+        raise InvalidQuery('--verifier takes a JSON object, such as {"type": "exact", "reference": "4"}.')
+    make_verifier(found)
+    return found
 
 
 def _print(values: dict[str, Any]) -> None:

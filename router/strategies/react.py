@@ -99,7 +99,7 @@ class React:
                 standing.find(_stated(run, final, standing.replies))
                 run.note("stop", "it answered", steps_left=left)
                 return True
-            run.note("continue" if left else "stop", "acts" if asked else "says no answer", steps_left=left)
+            run.note("continue" if left else "stop", _acts(tools, asked), steps_left=left)
             seen += await self._observed(run, tools, reply, asked)
         return True
 
@@ -132,6 +132,12 @@ class React:
             return failed(f"{action.tool} was stopped after {self.tool_timeout_s:g} s")
         except Exception as error:  # a tool that breaks its contract must not take the answer with it
             return failed(f"{action.tool}: {type(error).__name__}: {error}")
+
+
+def _acts(tools: Mapping[str, Tool], asked: Sequence[Action]) -> str:
+    """What the trace says of a step: the tools by name, but no word of the model's own."""
+    used = dict.fromkeys(each.tool if each.tool in tools else "a tool that there is not" for each in asked)
+    return f"uses {', '.join(used)}" if used else "says no answer"
 
 
 def _protocol(run: Run, tools: Mapping[str, Tool]) -> str:
