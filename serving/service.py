@@ -126,8 +126,8 @@ def _bar_programs(allocator: Allocator) -> None:
 
 
 def bundles_folder(configuration: Configuration) -> Path:
-    """Where fetched bundles lie: beside the store."""
-    return configuration.store.path.parent / "bundles"
+    """Where fetched bundles lie: beside the store, under its name, so that no two services share them."""
+    return configuration.store.path.with_suffix(".bundles")
 
 
 def first_bundle(folder: Path | None, menu: Menu, configuration: Configuration) -> Bundle:

@@ -23,6 +23,7 @@ from router.features import Extractor
 from router.menu import Menu
 from router.predictors.constant import Constant
 from serving.bundles import POINTER
+from serving.service import bundles_folder
 
 CLIENTS = 8
 
@@ -180,7 +181,7 @@ async def test_a_bundle_that_does_not_fit_is_told_and_left(
 
 async def test_a_pointer_that_cannot_be_read_is_told(tmp_path: Path, menu: Menu) -> None:
     """A pointer that is no text leaves the bundle as it is, at the start and later."""
-    pointer = tmp_path / "state" / "bundles" / POINTER
+    pointer = bundles_folder(parse_configuration(tables(tmp_path))) / POINTER
     pointer.parent.mkdir(parents=True)
     pointer.write_bytes(b"\xff\xfe\xff")
     async with watching(tmp_path) as live:
@@ -250,3 +251,13 @@ async def test_an_arm_that_the_bundle_does_not_know_is_served_and_told(
         await until_bundle(live, whole)
         assert (await live.ready())[1]["newcomers"] == []
     assert any(f"was not trained on {newcomer}" in record.message for record in caplog.records)
+
+
+def test_services_in_one_folder_have_a_pointer_each(tmp_path: Path) -> None:
+    """The champion of one does not serve in the other."""
+    one, other = (
+        bundles_folder(parse_configuration(tables(tmp_path, store={"path": str(tmp_path / name)})))
+        for name in ("one.db", "other.db")
+    )
+    assert one.parent == other.parent == tmp_path
+    assert one != other

@@ -29,6 +29,7 @@ from router.errors import ConfigurationError
 from router.feasibility import lack
 from router.price import Price
 from serving.bundles import POINTER
+from serving.service import bundles_folder
 from training.recorded import read_recorded, simulation_of
 
 DRAWS = 4
@@ -110,9 +111,10 @@ def _replayed(folder: Path, config: Path, tasks: Sequence[Task], progress: Progr
     bar = progress.add_task("sample answers for the fixed arms", total=len(tasks) * DRAWS * 2)
     path = record_tasks(folder / "fresh.parquet", tasks, DRAWS, lambda: progress.advance(bar))
     table = read_recorded(path)
-    menu = configured_menu(load_configuration(config))
-    bundle = load_bundle(Path((folder / "state" / "bundles" / POINTER).read_text()), menu)
-    price = Price(load_configuration(config).decision.price_per_usd)
+    configuration = load_configuration(config)
+    menu = configured_menu(configuration)
+    bundle = load_bundle(Path((folder / bundles_folder(configuration) / POINTER).read_text()), menu)
+    price = Price(configuration.decision.price_per_usd)
     simulation = simulation_of(table, menu, bundle, price)
     pairs = [(query, arm) for query in table.queries for arm in menu if lack(query, arm) is None]
     replays = [replayed for shift in range(DRAWS) for replayed in simulation.replay(pairs, shift)]
