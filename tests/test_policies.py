@@ -202,3 +202,17 @@ def test_a_price_is_finite_and_not_negative(per_usd: float) -> None:
     """An infinite price times a cost of nought would be no number."""
     with pytest.raises(ConfigurationError, match="Prices"):
         Price(per_usd)
+
+
+def test_an_arm_of_which_little_is_known_is_explored_before_one_that_is_known_to_be_worse() -> None:
+    """It gets the floor, not more; the best arm stays first, whatever another could be."""
+    menu = Menu(MENU.arms[:4])
+    known = estimate_of([0.8, 0.6, 0.5, 0.3], quality_sd=0.02)
+    doubtful = replace(known, quality_sd=np.array([0.02, 0.02, 0.02, 0.4]))
+    assert choice_of(known, menu).leading(2).tolist() == [0, 1]
+    assert choice_of(doubtful, menu).leading(2).tolist() == [0, 3]
+    assert choice_of(doubtful, menu, (True, True, True, False)).leading(4).tolist() == [0, 1, 2]
+    mass = Softmax(temperature=0.01, top=2, floor=0.05).distribution(choice_of(doubtful, menu))
+    assert mass == pytest.approx([0.95, 0.0, 0.0, 0.05])
+    mass = EpsilonGreedy(epsilon=0.2, top=2).distribution(choice_of(doubtful, menu))
+    assert mass == pytest.approx([0.9, 0.0, 0.0, 0.1])

@@ -38,6 +38,15 @@ class Choice:
         """Shape (arms,); minus infinity on infeasible arms."""
         return np.where(self.feasible, self.price.utility(self.estimate, self.stakes), -np.inf)
 
+    def leading(self, count: int) -> NDArray[np.int64]:
+        """The feasible arms worth exploring, at most so many: the best first, then those that could be, by
+        their utility with P(success) one standard deviation higher. So an arm of which little is known is
+        tried before one that is known to be worse."""
+        utility = self.utility
+        hopeful = utility + self.stakes * self.estimate.quality_sd
+        hopeful[utility.argmax()] = np.inf
+        return np.argsort(-hopeful, kind="stable")[: min(count, int(self.feasible.sum()))]
+
 
 class Policy(Protocol):
     """A rule from a choice to a distribution, pi(a given x)."""

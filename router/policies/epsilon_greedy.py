@@ -14,7 +14,7 @@ from router.policies import Choice
 
 @dataclass(frozen=True, slots=True)
 class EpsilonGreedy:
-    """pi(a) = (1 - epsilon) * [a is best] + epsilon / k over the ``top`` k arms by utility."""
+    """pi(a) = (1 - epsilon) * [a is best] + epsilon / k over the ``top`` k arms (``leading``)."""
 
     name: ClassVar[str] = "epsilon_greedy"
     summary: ClassVar[str] = "the best arm, and with probability epsilon one of the top arms"
@@ -28,9 +28,8 @@ class EpsilonGreedy:
 
     def distribution(self, choice: Choice) -> FloatArray:
         """Mass on the top arms only."""
-        utility = choice.at(self.price_per_usd).utility
-        top = np.argsort(-utility, kind="stable")[: min(self.top, int(choice.feasible.sum()))]
-        mass = np.zeros(len(utility))
+        top = choice.at(self.price_per_usd).leading(self.top)
+        mass = np.zeros(len(choice.feasible))
         mass[top] = self.epsilon / len(top)
         mass[top[0]] += 1 - self.epsilon
         return mass

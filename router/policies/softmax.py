@@ -14,7 +14,7 @@ from router.policies import Choice
 
 @dataclass(frozen=True, slots=True)
 class Softmax:
-    """pi(a) = (1 - k * floor) * exp(u_a / temperature) / Z + floor, over the ``top`` k arms by utility.
+    """pi(a) = (1 - k * floor) * exp(u_a / temperature) / Z + floor, over the ``top`` k arms (``leading``).
 
     temperature: in quality units; 0.05 makes an arm five points worse 1/e as likely. floor: the least
     probability of each of the top arms, which bounds the weights of off-policy estimates by 1/floor.
@@ -33,8 +33,8 @@ class Softmax:
 
     def distribution(self, choice: Choice) -> FloatArray:
         """Mass on the top arms only."""
-        utility = choice.at(self.price_per_usd).utility
-        top = np.argsort(-utility, kind="stable")[: min(self.top, int(choice.feasible.sum()))]
+        choice = choice.at(self.price_per_usd)
+        utility, top = choice.utility, choice.leading(self.top)
         weights = np.exp((utility[top] - utility[top[0]]) / self.temperature)
         mass = np.zeros(len(utility))
         mass[top] = (1 - self.floor * len(top)) * weights / weights.sum() + self.floor
