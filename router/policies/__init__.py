@@ -18,6 +18,9 @@ from router.menu import Menu
 from router.price import Price
 from router.registry import Registry
 
+UPPER_95 = 1.96
+"""Standard deviations."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
@@ -40,10 +43,10 @@ class Choice:
 
     def leading(self, count: int) -> NDArray[np.int64]:
         """The feasible arms worth exploring, at most so many: the best first, then those that could be, by
-        their utility with P(success) one standard deviation higher. So an arm of which little is known is
-        tried before one that is known to be worse."""
+        their utility with P(success) at its upper 95 % bound. So an arm of which little is known is tried
+        before one that is known to be worse."""
         utility = self.utility
-        hopeful = utility + self.stakes * self.estimate.quality_sd
+        hopeful = utility + self.stakes * UPPER_95 * self.estimate.quality_sd
         hopeful[utility.argmax()] = np.inf
         return np.argsort(-hopeful, kind="stable")[: min(count, int(self.feasible.sum()))]
 
