@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from router.arm import Arm
 from router.errors import BundleError
 from router.estimate import Estimate, FloatArray
 from router.features import FeatureRow
 from router.menu import Menu
 from router.predictors import Estimator, FeatureRows
 from router.predictors.constant import Constant
+
+BoolArray: TypeAlias = NDArray[np.bool_]
+Pairs: TypeAlias = Sequence[Sequence[tuple[Arm, Arm]]]
+"""Every known arm, and with it every newcomer."""
 
 LEAST_QUALITY = 0.01
 AMOUNTS = tuple(item.name for item in fields(Estimate) if not item.name.startswith("quality"))
@@ -25,19 +31,23 @@ class Widened:
 
     Of each query, a newcomer's log odds of success are guessed to lie as far above its relatives' as the
     documented prior (``Constant.prior``) has it; its cost and latency are the prior's times what its
-    relatives take more than theirs. Its relatives are the known arms that share a model with it; without
-    any, all of them. Nobody has seen it answer yet, so its ``quality_sd`` is the prior's, and its quality is
-    told one such deviation below the guess: it is explored, and takes over no traffic before it earned it.
+    relatives take more than theirs. Its relatives are the known arms of its family; without any, those that
+    share a model with it; without any, all of them. Nobody has seen it answer yet, so its ``quality_sd`` is
+    the prior's, and its quality is told one such deviation below the guess: it is explored, and takes over
+    no traffic before it earned it. Where more compute cannot hurt, it is told no worse than known arms of its
+    family with less compute, and no better than those with more.
 
     known: estimates the known arms, in their order. place, shape (known,): where they stand in the menu; new,
-    shape (new,): where the others do. relatives, shape (known, new): each column sums to one. prior: of
-    the whole menu.
+    shape (new,): where the others do. relatives, shape (known, new): each column sums to one. not_below,
+    not_above, shape (known, new): which known arms bound a newcomer. prior: of the whole menu.
     """
 
     known: Estimator
     place: NDArray[np.int64]
     new: NDArray[np.int64]
     relatives: FloatArray
+    not_below: BoolArray
+    not_above: BoolArray
     prior: Estimate
 
     @classmethod
@@ -45,7 +55,19 @@ class Widened:
         """familiar: the arms that ``known`` estimates, in its order; all of them on the menu."""
         place = np.array([menu.position[arm.id] for arm in familiar])
         new = np.setdiff1d(np.arange(len(menu)), place)
-        return cls(known, place, new, _relatives(menu, place, new), Constant.prior(menu).constants)
+        pairs = [[(menu.arms[i], menu.arms[j]) for j in new] for i in place]
+        bounding = _table(pairs, lambda one, other: one.family == other.family and other.monotone)
+        smaller = _table(pairs, lambda one, other: one.compute <= other.compute)
+        larger = _table(pairs, lambda one, other: one.compute >= other.compute)
+        return cls(
+            known,
+            place,
+            new,
+            _relatives(pairs),
+            bounding & smaller,
+            bounding & larger,
+            Constant.prior(menu).constants,
+        )
 
     def estimate(self, row: FeatureRow) -> Estimate:
         """See the contract."""
@@ -59,7 +81,9 @@ class Widened:
         wide = self.prior.quality_sd[self.new]
         guess = self._guess(learnt.quality)
         return Estimate(
-            self._joined(learnt.quality, np.maximum(guess - wide, LEAST_QUALITY)),
+            self._joined(
+                learnt.quality, self._bounded(np.maximum(guess - wide, LEAST_QUALITY), learnt.quality)
+            ),
             self._joined(learnt.quality_sd, np.broadcast_to(wide, guess.shape)),
             *(self._amounts(getattr(learnt, name), getattr(self.prior, name)) for name in AMOUNTS),
         )
@@ -70,6 +94,13 @@ class Widened:
         above = _logit(learnt) - before[self.place]
         guess: FloatArray = 1 / (1 + np.exp(-(before[self.new] + above @ self.relatives)))
         return guess
+
+    def _bounded(self, told: FloatArray, learnt: FloatArray) -> FloatArray:
+        known = learnt[..., :, None]
+        least = np.where(self.not_below, known, -np.inf).max(axis=-2)
+        most = np.where(self.not_above, known, np.inf).min(axis=-2)
+        bounded: FloatArray = np.minimum(np.maximum(told, least), most)
+        return bounded
 
     def _amounts(self, learnt: FloatArray, before: FloatArray) -> FloatArray:
         expected = before[self.place] @ self.relatives
@@ -100,10 +131,18 @@ def _logit(probability: FloatArray) -> FloatArray:
     return odds
 
 
-def _relatives(menu: Menu, place: NDArray[np.int64], new: NDArray[np.int64]) -> FloatArray:
-    arms = list(menu)
-    models = [{card.name for card in arm.models} for arm in arms]
-    shares = np.array([[float(bool(models[i] & models[j])) for j in new] for i in place])
-    shares = np.where(shares.sum(axis=0) > 0, shares, 1.0)
+def _relatives(pairs: Pairs) -> FloatArray:
+    family = _table(pairs, lambda one, other: one.family == other.family)
+    model = _table(pairs, lambda one, other: not _models(one).isdisjoint(_models(other)))
+    shares = np.where(family.any(axis=0), family, np.where(model.any(axis=0), model, True)).astype(np.float64)
     found: FloatArray = shares / shares.sum(axis=0)
     return found
+
+
+def _models(arm: Arm) -> set[str]:
+    return {card.name for card in arm.models}
+
+
+def _table(pairs: Pairs, holds: Callable[[Arm, Arm], bool]) -> BoolArray:
+    """Of every known arm and newcomer, shape (known, new)."""
+    return np.array([[holds(one, other) for one, other in row] for row in pairs], np.bool_)

@@ -18,6 +18,7 @@ from router.model_card import ModelCard
 from router.newcomers import LEAST_QUALITY, Widened, split
 from router.predictors import FeatureRows, Rows
 from router.predictors.constant import PRIOR_QUALITY_SD, Constant
+from router.strategies.best_of_n import BestOfN
 from router.strategies.direct import Direct
 from router.strategies.self_consistency import SelfConsistency
 from router.tariff import Tariff
@@ -102,6 +103,23 @@ def test_a_newcomer_takes_after_the_arms_of_its_model() -> None:
     one, another = (widened(familiar, menu, [0.3, large]).quality[2] for large in (0.4, 0.95))
     assert one == another
     assert widened(familiar, menu, [0.6, 0.4]).quality[2] > one
+
+
+def best_of(n: int, family: str = "small/best_of_n") -> Arm:
+    return Arm(f"small/best_of_n@{n}", BestOfN("small", n), (card("small", 1.0),), family)
+
+
+def test_more_compute_is_told_no_worse_where_it_cannot_hurt() -> None:
+    """Between known arms of its family a newcomer is bounded by both; its family alone is its relative."""
+    two, four, eight, sixteen = (best_of(n) for n in (2, 4, 8, 16))
+    found = widened(Menu((SMALL, two, eight)), Menu((SMALL, two, four, eight, sixteen)), [0.99, 0.6, 0.7])
+    assert found.quality.tolist()[1:4] == [0.6, 0.6, 0.7]  # four's guess less its deviation is below two's
+    assert found.quality[4] >= 0.7
+    assert found.quality_sd[2] == PRIOR_QUALITY_SD
+    apart = widened(Menu((SMALL, two, eight)), Menu((SMALL, two, four, eight)), [0.01, 0.6, 0.7])
+    assert apart.quality[2] == found.quality[2]
+    low = widened(Menu((eight,)), Menu((two, eight)), [0.1])
+    assert low.quality[0] <= 0.1
 
 
 def test_a_model_that_costs_nothing_gives_no_proportion() -> None:
