@@ -164,7 +164,8 @@ class Allocator:
         feasible = self._feasibility.check(
             query, estimate, has_verifier=query.wishes.verifier is not None, spendable_nano=spendable_nano
         )
-        choice = Choice(self.menu, estimate, feasible.mask, self.price, query.wishes.stakes)
+        new = tuple(self.menu.position[arm_id] for arm_id in bundle.newcomers)
+        choice = Choice(self.menu, estimate, feasible.mask, self.price, query.wishes.stakes, new)
         choice = choice.at(getattr(policy, "price_per_usd", None))  # a policy's own price is the plan's
         distribution = policy.distribution(choice)
         position = draw(distribution, query.id)

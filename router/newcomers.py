@@ -21,7 +21,6 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 Pairs: TypeAlias = Sequence[Sequence[tuple[Arm, Arm]]]
 """Every known arm, and with it every newcomer."""
 
-LEAST_QUALITY = 0.01
 AMOUNTS = tuple(item.name for item in fields(Estimate) if not item.name.startswith("quality"))
 
 
@@ -33,9 +32,9 @@ class Widened:
     documented prior (``Constant.prior``) has it; its cost and latency are the prior's times what its
     relatives take more than theirs. Its relatives are the known arms of its family; without any, those that
     share a model with it; without any, all of them. Nobody has seen it answer yet, so its ``quality_sd`` is
-    the prior's, and its quality is told one such deviation below the guess: it is explored, and takes over
-    no traffic before it earned it. Where more compute cannot hurt, it is told no worse than known arms of its
-    family with less compute, and no better than those with more.
+    the prior's, and policies explore it without preferring it (``Choice``). Where more compute cannot hurt,
+    it is guessed no worse than known arms of its family with less compute, and no better than those with
+    more.
 
     known: estimates the known arms, in their order. place, shape (known,): where they stand in the menu; new,
     shape (new,): where the others do. relatives, shape (known, new): each column sums to one. not_below,
@@ -81,9 +80,7 @@ class Widened:
         wide = self.prior.quality_sd[self.new]
         guess = self._guess(learnt.quality)
         return Estimate(
-            self._joined(
-                learnt.quality, self._bounded(np.maximum(guess - wide, LEAST_QUALITY), learnt.quality)
-            ),
+            self._joined(learnt.quality, self._bounded(guess, learnt.quality)),
             self._joined(learnt.quality_sd, np.broadcast_to(wide, guess.shape)),
             *(self._amounts(getattr(learnt, name), getattr(self.prior, name)) for name in AMOUNTS),
         )
@@ -95,11 +92,11 @@ class Widened:
         guess: FloatArray = 1 / (1 + np.exp(-(before[self.new] + above @ self.relatives)))
         return guess
 
-    def _bounded(self, told: FloatArray, learnt: FloatArray) -> FloatArray:
+    def _bounded(self, guess: FloatArray, learnt: FloatArray) -> FloatArray:
         known = learnt[..., :, None]
         least = np.where(self.not_below, known, -np.inf).max(axis=-2)
         most = np.where(self.not_above, known, np.inf).min(axis=-2)
-        bounded: FloatArray = np.minimum(np.maximum(told, least), most)
+        bounded: FloatArray = np.minimum(np.maximum(guess, least), most)
         return bounded
 
     def _amounts(self, learnt: FloatArray, before: FloatArray) -> FloatArray:

@@ -216,3 +216,44 @@ def test_an_arm_of_which_little_is_known_is_explored_before_one_that_is_known_to
     assert mass == pytest.approx([0.95, 0.0, 0.0, 0.05])
     mass = EpsilonGreedy(epsilon=0.2, top=2).distribution(choice_of(doubtful, menu))
     assert mass == pytest.approx([0.9, 0.0, 0.0, 0.1])
+
+
+def test_a_new_arm_is_explored_and_never_preferred() -> None:
+    """However good its guess, and however cheap: it has the share that is set, greedy leaves it alone, and it
+    answers only where nothing that is known could."""
+    menu = Menu(MENU.arms[:3])
+    guessed = choice_of(estimate_of([0.5, 0.4, 0.99], [1e-3, 1e-3, 0.0]), menu, new=(2,), price=Price(100.0))
+    assert Greedy().distribution(guessed).tolist() == [1.0, 0.0, 0.0]
+    mass = Softmax(top=2).distribution(guessed)
+    assert mass[2] == 0.05
+    known = Softmax(top=2).distribution(replace(guessed, new=(), feasible=np.array([True, True, False])))
+    assert mass[:2] == pytest.approx(0.95 * known[:2])
+    assert EpsilonGreedy(epsilon=0.3, top=2).distribution(guessed) == pytest.approx([0.8, 0.1, 0.1])
+    assert Thompson().distribution(guessed)[2] < 0.5
+    alone = replace(guessed, feasible=np.array([False, False, True]))
+    for policy in (Greedy(), Softmax(), EpsilonGreedy(), Thompson()):
+        assert policy.distribution(alone) == pytest.approx([0.0, 0.0, 1.0])
+
+
+def test_a_new_arm_that_ties_is_left_alone() -> None:
+    """Beside a single known arm, however cheap."""
+    tied = choice_of(estimate_of([0.5, 0.5], [1.0, 0.0]), Menu(MENU.arms[:2]), new=(1,))
+    assert Greedy().distribution(tied).tolist() == [1.0, 0.0]
+
+
+def test_many_new_arms_share_a_quarter() -> None:
+    """The rest of the menu keeps three quarters."""
+    choice = choice_of(estimate_of([0.5] * ARMS), MENU, new=tuple(range(1, ARMS)))
+    mass = Softmax(new=0.25).distribution(choice)
+    assert mass[0] == pytest.approx(0.75)
+    assert mass[1:] == pytest.approx(np.full(ARMS - 1, 0.25 / (ARMS - 1)))
+    with pytest.raises(ConfigurationError, match="new"):
+        Softmax(new=0.3)
+
+
+def test_stakes_weigh_what_an_arm_could_be() -> None:
+    """A deviation counts by what a right answer is worth."""
+    doubtful = replace(estimate_of([0.9, 0.5, 0.4], [0.0, 0.0, 1.0]), quality_sd=np.array([0.0, 0.0, 0.4]))
+    menu = Menu(MENU.arms[:3])
+    at = [choice_of(doubtful, menu, price=Price(1.0), stakes=stakes).leading(2)[1] for stakes in (1.0, 10.0)]
+    assert at == [1, 2]

@@ -20,17 +20,21 @@ from router.registry import Registry
 
 UPPER_95 = 1.96
 """Standard deviations."""
+BELOW = 1e-9
+"""In quality units: enough that no tie goes to an untried arm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """What a policy decides on: feasible has shape (arms,), at least one true."""
+    """What a policy decides on: feasible has shape (arms,), at least one true. new: positions of the arms
+    whose estimates are guesses (``router.newcomers``): they are explored, and never preferred."""
 
     menu: Menu
     estimate: Estimate
     feasible: NDArray[np.bool_]
     price: Price
     stakes: float = 1.0
+    new: tuple[int, ...] = ()
 
     def at(self, price_per_usd: float | None) -> Choice:
         """The same choice at another price of money; itself where none is given."""
@@ -38,17 +42,34 @@ class Choice:
 
     @property
     def utility(self) -> FloatArray:
-        """Shape (arms,); minus infinity on infeasible arms."""
-        return np.where(self.feasible, self.price.utility(self.estimate, self.stakes), -np.inf)
+        """Shape (arms,); minus infinity on infeasible arms, and an untried arm's below every other's."""
+        found = np.where(self.feasible, self.price.utility(self.estimate, self.stakes), -np.inf)
+        if len(self.untried):
+            found[self.untried] = np.minimum(found[self.untried], found[self._known].min() - BELOW)
+        return found
+
+    @property
+    def untried(self) -> NDArray[np.int64]:
+        """Positions of the feasible new arms, where there are feasible others; shape (n,)."""
+        new = np.array([i for i in self.new if self.feasible[i]], np.int64)
+        return new if self._known.any() else new[:0]
+
+    @property
+    def _known(self) -> NDArray[np.bool_]:
+        known = self.feasible.copy()
+        known[list(self.new)] = False
+        return known
 
     def leading(self, count: int) -> NDArray[np.int64]:
-        """The feasible arms worth exploring, at most so many: the best first, then those that could be, by
-        their utility with P(success) at its upper 95 % bound. So an arm of which little is known is tried
-        before one that is known to be worse."""
+        """The feasible arms worth exploring, at most so many, without the untried: the best first, then those
+        that could be, by their utility with P(success) at its upper 95 % bound. So an arm of which little is
+        known is tried before one that is known to be worse."""
         utility = self.utility
         hopeful = utility + self.stakes * UPPER_95 * self.estimate.quality_sd
         hopeful[utility.argmax()] = np.inf
-        return np.argsort(-hopeful, kind="stable")[: min(count, int(self.feasible.sum()))]
+        hopeful[self.untried] = -np.inf
+        known = int(self.feasible.sum()) - len(self.untried)
+        return np.argsort(-hopeful, kind="stable")[: min(count, known)]
 
 
 class Policy(Protocol):

@@ -14,7 +14,8 @@ from router.policies import Choice
 
 @dataclass(frozen=True, slots=True)
 class EpsilonGreedy:
-    """pi(a) = (1 - epsilon) * [a is best] + epsilon / k over the ``top`` k arms (``leading``)."""
+    """pi(a) = (1 - epsilon) * [a is best] + epsilon / k over the ``top`` arms (``leading``) and those that
+    nobody has tried, k together."""
 
     name: ClassVar[str] = "epsilon_greedy"
     summary: ClassVar[str] = "the best arm, and with probability epsilon one of the top arms"
@@ -27,9 +28,11 @@ class EpsilonGreedy:
             raise ConfigurationError("epsilon_greedy needs 0 <= epsilon <= 1 and top >= 1.")
 
     def distribution(self, choice: Choice) -> FloatArray:
-        """Mass on the top arms only."""
-        top = choice.at(self.price_per_usd).leading(self.top)
+        """Mass on the top arms and on the untried."""
+        choice = choice.at(self.price_per_usd)
+        top = choice.leading(self.top)
+        explored = np.concatenate((top, choice.untried))
         mass = np.zeros(len(choice.feasible))
-        mass[top] = self.epsilon / len(top)
+        mass[explored] = self.epsilon / len(explored)
         mass[top[0]] += 1 - self.epsilon
         return mass
