@@ -238,7 +238,7 @@ def _pooled(section: Report) -> Report:
 
 def _worst_arm(section: Report) -> Report:
     arms: Sequence[Report] = section["calibration"]["arms"]
-    return max(arms, key=lambda arm: float(arm["low"]))
+    return max(arms, key=lambda arm: (float(arm["low"]), float(arm["ece_debiased"])))
 
 
 EVERY_ROUTER = (

@@ -32,6 +32,7 @@ READINGS = (
     "log_doubts",
     "repeated_share",
     "log_question_characters",
+    "tokens_told",
     "log_completion_tokens",
 )
 """The names of the numbers that ``read`` gives, in order."""
@@ -53,7 +54,7 @@ def read(question: str, reply: str, extracted: str | None, completion_tokens: in
     """The numbers of ``READINGS``, for a question, a reply to it and the answer extracted from that.
 
     completion_tokens: what the reply was billed, hidden reasoning among it: a model that thinks longer than
-    it does for most questions is wrong more often. 0 where nobody counted.
+    it does for most questions is wrong more often. 0 where nobody counted, which is no short reply.
     """
     ending, asked = reply[-READ_CHARACTERS:], question[-READ_CHARACTERS:]
     lines = [line for line in ending.splitlines() if line.strip()]
@@ -67,7 +68,8 @@ def read(question: str, reply: str, extracted: str | None, completion_tokens: in
         log1p(sum(map(_DOUBTS.__contains__, ending.lower().replace(",", " ").split()))),
         1 - len(set(lines)) / len(lines) if lines else 0.0,
         log1p(len(question)),
-        log1p(completion_tokens),
+        float(completion_tokens > 0),
+        log1p(completion_tokens) if completion_tokens > 0 else 0.0,
     )
 
 

@@ -191,7 +191,7 @@ def _standing(store: Store, outcome: Outcome) -> float:
     """The reward on record under an outcome's key: that of the first who used it."""
     key = outcome.source, outcome.outcome_id
     found = store.outcomes(outcome.trace_id)
-    return next(each.reward for each in found if (each.source, each.outcome_id) == key)
+    return next((each.reward for each in found if (each.source, each.outcome_id) == key), outcome.reward)
 
 
 def _caller_of(service: Service) -> Any:

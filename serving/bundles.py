@@ -27,8 +27,8 @@ POINTER = "current"
 class BundleWatch:
     """Looks at ``pointer`` every ``every_s`` seconds.
 
-    options: of the features, by name. refused: why the newest bundle is not served. first: what serves
-    without a pointer.
+    options: of the features, by name. refused: why the newest bundle is not served; at first, why the
+    configured one is not. first: what serves without a pointer.
     """
 
     allocator: Allocator
@@ -37,11 +37,13 @@ class BundleWatch:
     every_s: float = 0.5
     refused: str | None = None
     first: Bundle = field(init=False)
+    _refused_first: str | None = field(init=False)
     _seen: str | None = None
+    _readable: bool = True
     _task: asyncio.Task[None] | None = field(default=None)
 
     def __post_init__(self) -> None:
-        self.first = self.allocator.bundle
+        self.first, self._refused_first = self.allocator.bundle, self.refused
 
     def start(self) -> None:
         """Start watching in the running loop."""
@@ -58,13 +60,14 @@ class BundleWatch:
         try:
             target = await asyncio.to_thread(_read, self.pointer)
         except (OSError, ValueError) as error:
-            self.refused, self._seen = f"{self.pointer} cannot be read: {error}", None
+            self.refused, self._readable = f"{self.pointer} cannot be read: {error}", False
             return
-        if target == self._seen:
+        if target == self._seen and self._readable:
             return
-        self._seen = target
+        self._seen, self._readable = target, True
         if target is None:
             self._swap(self.first)
+            self.refused = self._refused_first
             return
         try:
             bundle = await asyncio.to_thread(load_bundle, Path(target), self.allocator.menu, self.options)
@@ -101,7 +104,11 @@ def tell_newcomers(bundle: Bundle) -> None:
 
 
 def _read(pointer: Path) -> str | None:
+    """What it names; ``None`` without one. ``ValueError`` where it is no text, or empty."""
     try:
-        return pointer.read_text().strip() or None
+        named = pointer.read_text().strip()
     except FileNotFoundError:
         return None
+    if not named:
+        raise ValueError("it is empty")
+    return named

@@ -111,9 +111,11 @@ def compose(
         sandbox=sandbox,
         tools=configured_tools(configuration.tools, environment, sandbox),
     )
-    watch = BundleWatch(allocator, bundles_folder(configuration) / POINTER, feature_options(configuration))
+    refused = None
     if bundle is not None and first.version == PRIOR_VERSION:
-        watch.refused = f"{bundle}: refused at the start, the log says why"
+        refused = f"{bundle}: refused at the start, the log says why"
+    pointer = bundles_folder(configuration) / POINTER
+    watch = BundleWatch(allocator, pointer, feature_options(configuration), refused=refused)
     probes = EffortProbes.of(configuration, allocator, execution)
     return Service(configuration, allocator, execution, recorder, store, accounts, watch, backends, probes)
 
@@ -127,7 +129,8 @@ def _bar_programs(allocator: Allocator) -> None:
 
 def bundles_folder(configuration: Configuration) -> Path:
     """Where fetched bundles lie: beside the store, under its name, so that no two services share them."""
-    return configuration.store.path.with_suffix(".bundles")
+    path = configuration.store.path
+    return path.with_name(f"{path.name}.bundles")
 
 
 def first_bundle(folder: Path | None, menu: Menu, configuration: Configuration) -> Bundle:

@@ -80,6 +80,23 @@ def test_the_first_champion_is_withdrawn(registry: BundleRegistry, bundle: Path,
     second = register(registry, bundle, 2)
     assert registry.promote() == second
     assert not registry.withdrawn()
+    assert registry.rollback() is None
+
+
+def test_a_version_that_comes_back_forgets_whom_it_replaced(registry: BundleRegistry, bundle: Path) -> None:
+    """Made challenger again by hand after all was rolled back, it is a first champion."""
+    register(registry, bundle, 1)
+    registry.promote()
+    second = register(registry, bundle, 2)
+    registry.promote()
+    registry.rollback()
+    assert registry.rollback() is None
+    from mlflow import MlflowClient
+
+    client = MlflowClient(registry.tracking_uri, registry.tracking_uri)
+    client.set_registered_model_alias(registry.model, CHALLENGER, str(second))
+    assert registry.promote() == second
+    assert registry.rollback() is None
 
 
 def test_the_follower_takes_the_pointer_away_only_from_a_withdrawn_champion(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from fakes_grid import planted_grid
 
 from router.estimate import FloatArray
-from training.evaluation.calibration import Predictions, calibration, debiased
+from training.evaluation.calibration import Predictions, calibrated, calibration, debiased
+from training.evaluation.crossfit import Part
+from training.evaluation.decisions import Decisions, Routed
 from training.evaluation.resampling import Resamples
+from training.evaluation.tested import Tested as Results  # no test class
 
 
 def predicted(count: int, seed: int, shift: float = 0.0) -> tuple[FloatArray, FloatArray]:
@@ -72,6 +78,22 @@ def test_errors_of_different_passes_do_not_cancel() -> None:
     found = calibration(passes, Resamples.of(member, 0, 400))
     assert found.ece_debiased == pytest.approx(0.1, abs=0.015)
     assert found.low > 0.07
+
+
+def test_passes_are_told_apart_by_their_number(tmp_path: Path) -> None:
+    """Of a report, too: two passes that err against each other, each of two parts."""
+    grid = planted_grid(tmp_path, 600)
+    half = [np.arange(0, 600, 2), np.arange(1, 600, 2)]
+    rate = grid.reward.mean(axis=0)
+    parts = [Part(half[1 - i], half[i], half[i], half[i], repeat) for repeat in (0, 1) for i in (0, 1)]
+    nothing = Decisions(grid.reward, grid.cost_usd, lambda price: np.zeros(600, np.int64))
+    routed = [
+        Routed(each, nothing, nothing, np.tile(rate + (0.1 if each.repeat else -0.1), (300, 1)))
+        for each in parts
+    ]
+    told = calibrated(Results.of(grid, parts, np.arange(600), 0), routed)
+    assert told is not None
+    assert told["pooled"]["ece_debiased"] > 0.08
 
 
 def test_resampled_means_are_those_of_whole_questions() -> None:

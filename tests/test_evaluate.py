@@ -203,6 +203,11 @@ def test_a_task_that_is_left_out_is_never_trained_on(tmp_path: Path, monkeypatch
     assert all(train & test == set() for train, test in seen)
     assert found["n_test"] == 60
     assert found["protocol"]["resampled"] == "task"
+    by_task, by_query = (
+        each["arms"][0]["high"] - each["arms"][0]["low"]
+        for each in (found, compare(planted_grid(tmp_path, 60), Protocol(Folds(1, 3))))
+    )
+    assert by_task > 2 * by_query  # three tasks, whole
 
 
 def test_tasks_that_are_left_out_are_resampled_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ def test_what_was_billed_is_told() -> None:
     short, long = (dict(zip(READINGS, read(QUESTION, REPLY, "5", n), strict=True)) for n in (20, 4_000))
     assert short.pop("log_completion_tokens") < long.pop("log_completion_tokens")
     assert short == long
+    assert (reading(REPLY)["tokens_told"], short["tokens_told"]) == (0, 1)
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.none() | st.text(max_size=20))

@@ -154,6 +154,19 @@ def test_interchange(tmp_path: Path) -> None:
     assert r.candidates[0].extracted == "4"
 
 
+def test_a_rows_tokens_are_the_replys_only_of_a_single_call(tmp_path: Path) -> None:
+    """An arm of several calls has all of them counted in its row."""
+    several = next(arm for arm in MENU if sum(arm.strategy.demand().values()) > 1)
+    model, _, strategy = several.id.partition("/")
+    rows = [
+        interchange(completion_tokens=40),
+        interchange(completion_tokens=40, model=model, strategy=strategy),
+        interchange(completion_tokens=None),
+    ]
+    made = rounds_from_parquet([table(tmp_path / "a.parquet", rows)], MENU).rounds
+    assert [r.candidates[0].completion.completion_tokens for r in made] == [40, 0, 0]
+
+
 def test_interchange_drops_with_reasons(tmp_path: Path) -> None:
     """Rows that cannot be used are counted by reason."""
     changes: list[dict[str, Any]] = [{"score": None}, {"score": 7.0}, {"query": None}, {"model": "gone"}]

@@ -250,14 +250,37 @@ async def test_an_arm_that_the_bundle_does_not_know_is_served_and_told(
         point(live, tmp_path / "whole")
         await until_bundle(live, whole)
         assert (await live.ready())[1]["newcomers"] == []
-    assert any(f"was not trained on {newcomer}" in record.message for record in caplog.records)
+        told = [record for record in caplog.records if f"was not trained on {newcomer}" in record.message]
+        assert len(told) == 1
+        again = make_bundle(tmp_path / "again", Menu(menu.arms[1:]), 0.6)
+        point(live, tmp_path / "again")
+        await until_bundle(live, again)
+    assert any(f"was not trained on {menu.ids[0]}" in record.message for record in caplog.records)
+
+
+async def test_a_configured_bundle_that_was_refused_stays_told(tmp_path: Path, menu: Menu) -> None:
+    """A champion takes its place; when that is withdrawn, /readyz says again why the prior decides. A pointer
+    that is empty, or was unreadable for a while, is not taken for a withdrawal."""
+    (tmp_path / "broken").mkdir()
+    champion = make_bundle(tmp_path / "champion", menu, 0.6)
+    async with watching(tmp_path, bundle=tmp_path / "broken") as live:
+        refused = (await live.ready())[1]["bundle_refused"]
+        assert "refused at the start" in refused
+        point(live, tmp_path / "champion")
+        await until_bundle(live, champion)
+        live.service.watch.pointer.write_text("")
+        await until_refused(live, "cannot be read")
+        assert (await live.ready())[1]["bundle"] == champion
+        live.service.watch.pointer.unlink()
+        await until_bundle(live, "prior")
+        assert (await live.ready())[1]["bundle_refused"] == refused
 
 
 def test_services_in_one_folder_have_a_pointer_each(tmp_path: Path) -> None:
     """The champion of one does not serve in the other."""
     one, other = (
         bundles_folder(parse_configuration(tables(tmp_path, store={"path": str(tmp_path / name)})))
-        for name in ("one.db", "other.db")
+        for name in ("one.db", "one.sqlite")
     )
     assert one.parent == other.parent == tmp_path
     assert one != other

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from router.arm import Arm
 from router.candidate import Candidate
 from router.errors import StoreError
 from router.menu import Menu
@@ -64,7 +65,7 @@ def rounds_from_parquet(paths: Iterable[Path], menu: Menu) -> Rounds:
     for row in read_rows(paths):
         reason = _unusable(row, menu)
         if reason is None:
-            rounds.append(_round(row, asked))
+            rounds.append(_round(row, asked, menu))
         else:
             dropped[reason] += 1
     return Rounds(tuple(rounds), dropped)
@@ -101,7 +102,7 @@ def _arm(row: Mapping[str, Any]) -> str:
     return f"{row['model']}/{row['strategy']}"
 
 
-def _round(row: Mapping[str, Any], asked: dict[str, Query]) -> Round:
+def _round(row: Mapping[str, Any], asked: dict[str, Query], menu: Menu) -> Round:
     """Rows of one question share one query object."""
     text = row["query"]
     query = asked.get(text)
@@ -117,14 +118,17 @@ def _round(row: Mapping[str, Any], asked: dict[str, Query]) -> Round:
         cost_usd=row.get("cost_usd"),
         latency_s=row.get("latency_s"),
         created_at=float(created_at) if isinstance(created_at, int | float) else None,
-        candidates=_candidates(row),
+        candidates=_candidates(row, menu[_arm(row)]),
     )
 
 
-def _candidates(row: Mapping[str, Any]) -> tuple[Candidate, ...]:
+def _candidates(row: Mapping[str, Any], arm: Arm) -> tuple[Candidate, ...]:
+    """A row's tokens are those of all calls: only of a single one are they the reply's."""
     answer: str | None = row.get("answer")
     response: str | None = row.get("response")
     text = answer if response is None else response
     if text is None:
         return ()
-    return (recorded_candidate(text, answer, completion_tokens=row.get("completion_tokens") or 0),)
+    single = sum(arm.strategy.demand().values()) == 1
+    tokens = row.get("completion_tokens") if single else None
+    return (recorded_candidate(text, answer, completion_tokens=tokens or 0),)

@@ -67,12 +67,14 @@ class BundleRegistry:
             if challenger is None:
                 raise BundleError(f"The model {self.model!r} has no challenger to promote: train one first.")
             champion = _aliased(client, self.model, CHAMPION)
+            if champion is None and _PREVIOUS in challenger.tags:  # of an earlier time
+                client.delete_model_version_tag(self.model, challenger.version, _PREVIOUS)
             if champion is not None and champion.version != challenger.version:
                 _tag(client, challenger, _PREVIOUS, champion.version)
-            client.set_registered_model_alias(self.model, CHAMPION, challenger.version)
-            client.delete_registered_model_alias(self.model, CHALLENGER)
             if _withdrawn(client, self.model):
                 client.delete_registered_model_tag(self.model, _WITHDRAWN)
+            client.set_registered_model_alias(self.model, CHAMPION, challenger.version)
+            client.delete_registered_model_alias(self.model, CHALLENGER)
             return int(challenger.version)
 
     def rollback(self) -> int | None:

@@ -75,7 +75,8 @@ class Consensus:
         missing = [name for name in COLD if name not in self.learnt]
         if missing or any(len(weights) != 2 + len(READINGS) for weights in self.learnt["own"].values()):
             raise BundleError(
-                f"The confidence predictor needs {', '.join(COLD)}, and 2 + {len(READINGS)} weights per arm."
+                f"The confidence predictor needs {', '.join(COLD)}, and 2 + {len(READINGS)} weights per arm. "
+                "Train again."
             )
 
     def probability(self, evidence: Evidence) -> float:
