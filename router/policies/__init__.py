@@ -23,6 +23,8 @@ UPPER_95 = 1.96
 BELOW = 1e-9
 """In quality units: enough that no tie goes to an untried arm."""
 
+_NOBODY = np.zeros(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
@@ -44,15 +46,16 @@ class Choice:
     def utility(self) -> FloatArray:
         """Shape (arms,); minus infinity on infeasible arms, and an untried arm's below every other's."""
         found = np.where(self.feasible, self.price.utility(self.estimate, self.stakes), -np.inf)
-        if len(self.untried):
-            found[self.untried] = np.minimum(found[self.untried], found[self._known].min() - BELOW)
+        if len(untried := self.untried):
+            found[untried] = np.minimum(found[untried], found[self._known].min() - BELOW)
         return found
 
     @property
     def untried(self) -> NDArray[np.int64]:
         """Positions of the feasible new arms, where there are feasible others; shape (n,)."""
-        new = np.array([i for i in self.new if self.feasible[i]], np.int64)
-        return new if self._known.any() else new[:0]
+        if not self.new or not self._known.any():
+            return _NOBODY
+        return np.array([i for i in self.new if self.feasible[i]], np.int64)
 
     @property
     def _known(self) -> NDArray[np.bool_]:
@@ -64,11 +67,11 @@ class Choice:
         """The feasible arms worth exploring, at most so many, without the untried: the best first, then those
         that could be, by their utility with P(success) at its upper 95 % bound. So an arm of which little is
         known is tried before one that is known to be worse."""
-        utility = self.utility
+        utility, untried = self.utility, self.untried
         hopeful = utility + self.stakes * UPPER_95 * self.estimate.quality_sd
         hopeful[utility.argmax()] = np.inf
-        hopeful[self.untried] = -np.inf
-        known = int(self.feasible.sum()) - len(self.untried)
+        hopeful[untried] = -np.inf
+        known = int(self.feasible.sum()) - len(untried)
         return np.argsort(-hopeful, kind="stable")[: min(count, known)]
 
 
