@@ -12,7 +12,7 @@ FIRST_WAIT_S, MOST_WAIT_S = 1.0, 60.0
 """Before a companion that ended is started again: doubled each time, so that one which cannot start does not
 keep a core busy."""
 _LOOK_EVERY_S = 0.2
-_STOP_WITHIN_S = 30.0
+_STOP_WITHIN_S, _AGAIN_AFTER_S = 20.0, 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +57,13 @@ def _keep(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """Told more than once: an exit that a signal raises within a callback is swallowed there."""
+    for _ in range(int(_STOP_WITHIN_S / _AGAIN_AFTER_S)):
+        process.terminate()
+        try:
+            process.wait(_AGAIN_AFTER_S)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+    process.kill()
+    process.wait()

@@ -51,6 +51,25 @@ def test_a_companion_that_is_killed_starts_again_and_ends_with_the_block(tmp_pat
     assert not any(runs(pid) for pid, _ in started(path))
 
 
+DEAF_ONCE = """
+import os, signal, sys, time
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append(1) if not heard else sys.exit(0))
+open(sys.argv[1], "a").write(f"{os.getpid()} {time.monotonic()}\\n")
+time.sleep(60)
+"""
+
+
+def test_one_that_misses_the_first_word_is_told_again(tmp_path: Path) -> None:
+    """As where the exit came up inside a callback; it is not waited for until it must be killed."""
+    path = tmp_path / "started"
+    with companion([sys.executable, "-c", DEAF_ONCE, str(path)]):
+        assert waited(lambda: len(started(path)) == 1)
+        began = time.monotonic()
+    assert time.monotonic() - began < 10
+    assert not runs(started(path)[0][0])
+
+
 def test_one_that_cannot_run_is_tried_more_and_more_rarely(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
