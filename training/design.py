@@ -22,10 +22,12 @@ SingleArray = NDArray[np.float32]
 
 MOST_BUCKETS = 40_000
 """Of the hashed buckets that at least two queries share, the most frequent are kept."""
-MOST_COMPONENTS = 512
-"""The hashed weights lie in the space of this many principal components of the queries: what the l2
-penalty would leave of the others is little, and the time is a fraction. The components are multiplied
-out again, so that serving sees plain weights."""
+LEAST_COMPONENTS, MOST_COMPONENTS = 512, 1_024
+"""The hashed weights lie in the space of so many principal components of the queries, if there are as many:
+what the l2 penalty would leave of the others is little, and the time is a fraction. The components are
+multiplied out again, so that serving sees plain weights."""
+MOST_INPUTS = 25_000_000
+"""Queries times components: of many queries, rare words say less that others do not, and memory is short."""
 MOST_QUERIES = 20_000
 """The components are those of no more queries than this."""
 BLOCK = 10_000
@@ -42,14 +44,13 @@ class Design:
     projected on the components; and its scaled dense features.
 
     kept, shape (kept,): the buckets. weight, shape (kept,): their inverse document frequency.
-    components, shape (kept, components), orthonormal columns.
     """
 
     families: Families
     scaling: Scaling
     kept: IntArray
     weight: SingleArray
-    components: SingleArray
+    components: Components
 
     @classmethod
     def of(cls, table: Table) -> Design:
@@ -59,16 +60,17 @@ class Design:
         frequent = np.argsort(-counts, kind="stable")[:MOST_BUCKETS]
         kept = np.sort(frequent[counts[frequent] >= 2])
         weight = (np.log((1 + len(queries)) / (1 + counts[kept])) + 1).astype(np.float32)
-        components = _components(_weighted(table.features.hashed[_some(queries)], kept, weight))
+        count = int(np.clip(MOST_INPUTS // len(queries), LEAST_COMPONENTS, MOST_COMPONENTS))
+        components = Components.of(_weighted(table.features.hashed[_some(queries)], kept, weight), count)
         return cls(Families.of(table.menu), table.scaling, kept, weight, components)
 
     def inputs(self, features: Features, rows: IntArray) -> SingleArray:
         """Of some of the queries, shape (rows, components + dense columns)."""
-        width = self.components.shape[1]
+        width = len(self.components)
         inputs = np.empty((len(rows), width + features.dense.shape[1]), np.float32)
         for some in _blocks(len(rows)):
             hashed = _weighted(features.hashed[rows[some]], self.kept, self.weight)
-            inputs[some, :width] = hashed @ self.components
+            inputs[some, :width] = self.components(hashed)
             inputs[some, width:] = DENSE_SCALE * self.scaling(features.dense[rows[some]])
         return inputs
 
@@ -79,17 +81,61 @@ class Design:
 
     def dense_weights(self, weights: FloatArray) -> FloatArray:
         """Of the scaled dense features, shape (columns, outputs), from weights on the inputs."""
-        return DENSE_SCALE * weights[self.components.shape[1] :]
+        return DENSE_SCALE * weights[len(self.components) :]
 
     def projection(self, weights: FloatArray, leading: int, buckets: int) -> Projection:
         """The hashed features' part of weights on the inputs, shape (inputs, outputs), and after the
         outputs the leading components."""
-        table = np.concatenate(
-            (self.components @ weights[: self.components.shape[1]], self.components[:, :leading]), axis=1
-        )
+        count = len(self.components)
+        first = np.eye(count, min(leading, count))
+        table = self.components.columns(np.concatenate((weights[:count], first), axis=1))
         slot = np.zeros(buckets, np.int32)
         slot[self.kept] = np.arange(1, len(self.kept) + 1)
         return Projection(slot, _after_zero(self.weight), _after_zero(table))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
+    """Principal components of sparse rows: the columns of image @ turn, orthonormal, the leading ones first.
+
+    image, shape (columns, sketch); turn, shape (sketch, components). They are never multiplied out: there
+    are more columns than rows or components.
+    """
+
+    image: SingleArray
+    turn: SingleArray
+
+    def __len__(self) -> int:
+        return int(self.turn.shape[1])
+
+    @classmethod
+    def of(cls, rows: sparse.csr_matrix, most: int) -> Components:
+        """The leading right singular vectors, by one power iteration of a random sketch [Halko et al. 2011,
+        section 4.5]."""
+        rng = np.random.default_rng(0)
+        count = min(most, *rows.shape)
+        if not count:
+            return cls(np.zeros((rows.shape[1], 0), np.float32), np.zeros((0, 0), np.float32))
+        sketch = rng.standard_normal((rows.shape[0], min(count + OVERSAMPLED, rows.shape[0])), np.float32)
+        with threadpool_limits(1):  # on a busy machine, threads would mostly wait for each other
+            span, _ = np.linalg.qr(rows @ (rows.T @ sketch))
+            image = rows.T @ span
+            squares, turn = np.linalg.eigh(span.T @ (rows @ image))
+        leading = slice(None, -count - 1, -1)
+        turn = turn[:, leading] / np.sqrt(np.maximum(squares[leading], LEAST_SQUARE))
+        return cls(image, turn.astype(np.float32))
+
+    def __call__(self, rows: sparse.csr_matrix) -> SingleArray:
+        """Sparse rows' coordinates, shape (rows, components)."""
+        with threadpool_limits(1):
+            found: SingleArray = (rows @ self.image) @ self.turn
+        return found
+
+    def columns(self, weights: FloatArray) -> FloatArray:
+        """From weights on the components, shape (components, outputs), to the columns', shape (columns,
+        outputs)."""
+        found: FloatArray = self.image @ (self.turn @ weights)
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,20 +183,3 @@ def _weighted(hashed: sparse.csr_matrix, kept: IntArray, weight: SingleArray) ->
     norm = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
     weighted.data /= np.repeat(np.where(norm > 0, norm, 1.0), np.diff(weighted.indptr)).astype(np.float32)
     return weighted
-
-
-def _components(hashed: sparse.csr_matrix) -> SingleArray:
-    """The leading right singular vectors, shape (columns, components), by one power iteration of a random
-    sketch [Halko et al. 2011, section 4.5]."""
-    rng = np.random.default_rng(0)
-    count = min(MOST_COMPONENTS, *hashed.shape)
-    if not count:
-        return np.zeros((hashed.shape[1], 0), np.float32)
-    sketch = rng.standard_normal((hashed.shape[0], min(count + OVERSAMPLED, hashed.shape[0])), np.float32)
-    with threadpool_limits(1):  # on a busy machine, threads would mostly wait for each other
-        span, _ = np.linalg.qr(hashed @ (hashed.T @ sketch))
-        image = hashed.T @ span
-        squares, turn = np.linalg.eigh(image.T @ image)
-        leading = slice(None, -count - 1, -1)
-        vectors = (image @ turn[:, leading]) / np.sqrt(np.maximum(squares[leading], LEAST_SQUARE))
-    return np.ascontiguousarray(vectors, np.float32)

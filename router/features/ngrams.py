@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from router.features import EXCERPT_CHARACTERS, Sparse, excerpt
 from router.query import Query
 
-_BITS = 15
+_BITS = 16  # 16-bit integers sort fastest by far
 BUCKETS = 1 << _BITS
 """Buckets of the words' space, and as many again of the characters'."""
 
@@ -26,7 +26,6 @@ _BASE = np.uint32(0x01000193)  # the FNV prime, as the base of the polynomial
 _SHIFT = np.uint32(32 - _BITS)
 _MOST = 3 * 4 * (2 * EXCERPT_CHARACTERS + 4)  # 3 windows start at a byte, a character has at most 4
 _LOG_COUNTS = np.log1p(np.arange(_MOST))
-_CHARACTERS = np.uint16(BUCKETS)
 
 Hashes = NDArray[np.uint32]
 
@@ -49,16 +48,14 @@ class Ngrams:
         return ()
 
     def sparse(self, query: Query) -> Sparse:
-        """Words in [0, 2**15), characters in [2**15, 2**16)."""
+        """Words in [0, 2**16), characters in [2**16, 2**17)."""
         text = excerpt(query.text).lower().encode(errors="replace").translate(_DIGITS)
-        words, windows = _word_hashes(text), _character_hashes(b" " + text + b" ")
-        hashes = np.concatenate((*words, *windows))
-        hashes *= _SPREAD
-        hashes >>= _SHIFT
-        ordered = hashes.astype(np.uint16)  # 16-bit integers sort fastest by far
-        ordered[sum(map(len, words)) :] |= _CHARACTERS
-        ordered.sort()
-        return _weigh(ordered)
+        words = _weigh(_word_hashes(text))
+        characters = _weigh(_character_hashes(b" " + text + b" "))
+        return (
+            np.concatenate((words[0], characters[0] + BUCKETS)),
+            np.concatenate((words[1], characters[1])),
+        )
 
 
 def _word_hashes(text: bytes) -> list[Hashes]:
@@ -80,17 +77,19 @@ def _character_hashes(text: bytes) -> list[Hashes]:
     return hashes[1:]
 
 
-def _weigh(ordered: NDArray[np.uint16]) -> Sparse:
-    """The distinct buckets, and their log counts over the norm of their group."""
-    if not len(ordered):
+def _weigh(group: list[Hashes]) -> Sparse:
+    """The distinct buckets of a group, and their log counts over its norm."""
+    if not sum(map(len, group)):
         return np.zeros(0, np.int64), np.zeros(0)
+    hashes = np.concatenate(group)
+    hashes *= _SPREAD
+    hashes >>= _SHIFT
+    ordered = hashes.astype(np.uint16)
+    ordered.sort()
     ends = np.concatenate((np.flatnonzero(ordered[1:] != ordered[:-1]), [len(ordered) - 1]))
     counts = ends.copy()
     counts[1:] -= ends[:-1]
     counts[0] += 1
-    buckets, values = ordered[ends].astype(np.int64), _LOG_COUNTS[counts]
-    characters = int(buckets.searchsorted(BUCKETS))
-    for group in (values[:characters], values[characters:]):
-        if len(group):
-            group /= sqrt(group @ group)
-    return buckets, values
+    values = _LOG_COUNTS[counts]
+    values /= sqrt(values @ values)
+    return ordered[ends].astype(np.int64), values

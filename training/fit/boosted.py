@@ -88,7 +88,7 @@ def _rows(judged: Table, fitted: LinearFit, scores: Scores, attributes: Attribut
     """Of the unseen rounds."""
     seen, design = fitted.seen, fitted.design
     place = seen.place[fitted.unseen.rounds]
-    components = seen.inputs[place, : min(LEADING, design.components.shape[1])]
+    components = seen.inputs[place, : min(LEADING, len(design.components))]
     z = design.scaling(judged.features.dense[judged.query])
     x = np.concatenate((z, components, scores.shared[:, None]), axis=1, dtype=np.float64)
     return attributes.rows(x, scores.own, judged.arm)
@@ -113,7 +113,7 @@ def _logits_out_of_fold(fitted: LinearFit, table: Table, seed: int) -> FloatArra
 
 def _log_loss(logits: FloatArray, table: Table) -> float:
     losses = np.logaddexp(0.0, logits) - table.reward * logits
-    return float(np.average(losses, weights=table.weight))
+    return float(table.judging @ losses)
 
 
 def _grow(rows: FloatArray, scores: Scores, table: Table, picked: IntArray, trees: int, seed: int) -> Any:
