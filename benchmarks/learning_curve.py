@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.targets import SETS, Set, percent, points
+from benchmarks.targets import SETS, Set, grid_of, percent, points
 from router.estimate import Estimate, FloatArray
 from router.features import Extractor
 from training.evaluation.answer_aware import NAME, Answers
@@ -27,7 +27,7 @@ from training.evaluation.corpus import Corpus
 from training.evaluation.crossfit import Folds, Part, question_groups
 from training.evaluation.decisions import Decisions, Routed, routed
 from training.evaluation.frontier import prices_of, sweep
-from training.evaluation.grid import CORRECT_AT, Grid, read_grid
+from training.evaluation.grid import CORRECT_AT, Grid
 from training.evaluation.learners import Estimates, served
 from training.evaluation.section import measure, section
 from training.evaluation.stacked import chosen, of_quality
@@ -56,9 +56,7 @@ def main() -> None:
 def print_curve(chosen_set: Set, traces: Path, answers: bool, seed: int) -> None:
     """A row for each share of the labels, and the oracle's."""
     protocol = Protocol(Folds(1, 5) if chosen_set.protocol.folds else None, seed=seed)
-    models = chosen_set.models.split(",") if chosen_set.models else None
-    path = traces / f"{chosen_set.file}.parquet"
-    grid = read_grid(path, chosen_set.dataset, models, ignore_split=protocol.ignores_split)
+    grid = grid_of(chosen_set, traces)
     whole = parts_of(grid, question_groups(grid), protocol)
     most = min(len(part.train) for part in whole)
     print("| labels | log loss | saved at -1 point | read off test | over best single at its cost | APGR |")

@@ -140,6 +140,10 @@ def evaluate(
         str | None,
         typer.Option(help="Also ask cheap arms first and read their answers: learnt, or arms in order."),
     ] = None,
+    also_learn: Annotated[
+        str | None,
+        typer.Option(help="Models outside the pool to learn from, too: names by commas, or all."),
+    ] = None,
     encoder: Annotated[
         Path | None, typer.Option(help="Folder of an ONNX sentence encoder, for features on top.")
     ] = None,
@@ -152,7 +156,7 @@ def evaluate(
     from effortwise.commands.evaluate import protocol_of
 
     protocol = protocol_of(folds, labels, leave_out, seed, encoder)
-    run(file, dataset, models, protocol, correct_at, answers, json, plot)
+    run(file, dataset, models, protocol, correct_at, answers, also_learn, json, plot)
 
 
 @app.command()

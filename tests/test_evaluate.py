@@ -28,7 +28,7 @@ from training.evaluation.crossfit import (
 )
 from training.evaluation.decisions import Outcome, routed
 from training.evaluation.frontier import Sweep
-from training.evaluation.grid import Grid, IntArray
+from training.evaluation.grid import Grid, IntArray, read_grid
 from training.evaluation.learners import BASELINES, Estimates, Learner, Learning, served
 from training.evaluation.operating import Setting, guarded
 from training.evaluation.section import measure
@@ -132,6 +132,21 @@ def unmoved(grid: Grid, learning: Learning, destroy: str) -> None:
         for name in NAMES:
             assert (getattr(before, name) == getattr(after, name)).all()
     assert found[0][1] == found[1][1]
+
+
+def test_arms_outside_the_pool_teach_of_training_queries_only(tmp_path: Path) -> None:
+    """Their outcomes move the estimates; those of tested queries move nothing."""
+    path = write_rows(tmp_path / "mine.parquet", logged_rows(120))
+    pool = ["cheap", "dear"]
+    alone, taught = (read_grid(path, models=pool, also=also) for also in ((), ("middle",)))
+    found = [learned(each, served)[0][1].quality for each in (alone, taught)]
+    assert found[0].shape == found[1].shape
+    assert (found[0] != found[1]).any()
+    of_tests = taught.test[taught.others.query]
+    assert 0 < of_tests.sum() < len(taught.others)
+    reward = np.where(of_tests, 1 - taught.others.reward, taught.others.reward)
+    destroyed = replace(taught, others=replace(taught.others, reward=reward))
+    assert (learned(destroyed, served)[0][1].quality == found[1]).all()
 
 
 def with_other_tests(grid: Grid, destroy: str) -> Grid:
@@ -303,6 +318,7 @@ def test_the_same_seed_gives_the_same_report(tmp_path: Path, run: Run, quick: No
     assert protocol == {
         "folds": "2x3", "labels": 30, "leave_out": None, "resampled": "question", "seed": 4,
         "resamples": 2000, "correct_at": 0.5, "features": ["length", "structure", "ngrams"],
+        "also_learnt": [],
     }  # fmt: skip
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes_learning import planted_quality, planted_rounds, small_menu
 
+from router.bundle import load_bundle
 from router.errors import ConfigurationError, InvalidQuery
 from router.features import Extractor
 from router.learnt.platt import Platt
@@ -139,17 +141,47 @@ def test_unknown_spending_keeps_the_prior() -> None:
     assert (estimate.cost_usd_q90 > estimate.cost_usd).all()
 
 
-def test_unknown_arms_are_left_out() -> None:
-    """Rounds of arms that are not on the menu are counted and not learnt from."""
-    rounds = planted_rounds(MENU, 100)
-    strangers = [replace(r, arm="gone") for r in rounds[:10]]
-    assert train(rounds + strangers, MENU, EXTRACTOR).summary["left_out"] == 10
+def test_arms_that_left_the_menu_teach() -> None:
+    """What was logged of an arm that is gone tells which questions are hard for those that stay; it is
+    counted, not measured on, and the bundle does not know it."""
+    few = [r for r in planted_rounds(MENU, 700, seed=5) if r.arm == "small/direct"]
+    logged = [
+        replace(r, arm="old/direct", created_at=float(i))
+        for i, r in enumerate(planted_rounds(MENU, 3000))
+        if r.arm == "small/direct"
+    ]
+    alone, taught = (train(rounds, MENU, EXTRACTOR, "logistic") for rounds in (few, few + logged))
+    assert (taught.menu.ids, taught.summary["of_other_arms"]) == (["small/direct"], len(logged))
+    assert set(taught.metrics["arms"]) == {"small/direct"}
+    sums, sentences = (
+        [r.query.text for r in planted_rounds(MENU, 80, seed=9) if ("sum" in r.query.text) == is_sum]
+        for is_sum in (True, False)
+    )
+    contrast = [
+        np.mean([quality(bundle, text, "small/direct") for text in sentences])
+        - np.mean([quality(bundle, text, "small/direct") for text in sums])
+        for bundle in (alone, taught)
+    ]
+    assert contrast[0] < contrast[1] <= 0.8 + 0.1  # planted: 0.9 less 0.1
+
+
+def test_an_arm_without_rounds_is_not_learnt(tmp_path: Path) -> None:
+    """Of a family without a round there is nothing to know: a service that offers it finds it new, and the
+    value of a policy is that among the others. Of a family with rounds, all arms are known."""
+    rounds = [r for r in planted_rounds(MENU, 400) if r.arm not in ("small/steps", "small/checked@4")]
+    trained = train(rounds, MENU, EXTRACTOR)
+    assert trained.menu.ids == [name for name in MENU.ids if name != "small/steps"]
+    assert trained.metrics["value"]["logged"]["rounds"] == trained.metrics["rounds"]
+    trained.save(tmp_path / "bundle")
+    assert load_bundle(tmp_path / "bundle", MENU).newcomers == ("small/steps",)
 
 
 def test_nothing_to_learn_from() -> None:
     """Without a round there is a clear error, as with a kind that does not exist."""
     with pytest.raises(InvalidQuery, match="no round"):
         train([], MENU, EXTRACTOR)
+    with pytest.raises(InvalidQuery, match="no round to train on"):
+        train([replace(r, arm="old/direct") for r in planted_rounds(MENU, 9)], MENU, EXTRACTOR)
     with pytest.raises(ConfigurationError, match="logistic"):
         train(planted_rounds(MENU, 5), MENU, EXTRACTOR, "neural")
 

@@ -27,6 +27,25 @@ def test_a_file_becomes_queries_by_arms(tmp_path: Path) -> None:
         assert grid.texts[place[0]] == row["query"]
 
 
+def test_models_outside_the_pool(tmp_path: Path) -> None:
+    """What they answered to the grid's queries is kept beside it, draws averaged, costs known or not."""
+    rows = logged_rows(30)
+    late = [{**row, "sample_index": 1, "score": 0.0} for row in rows if row["model"] == "middle"]
+    unpriced = [{**row, "model": "hidden", "cost_usd": None} for row in rows[:9:3]]
+    path = write_rows(tmp_path / "a.parquet", [*rows, *late, *unpriced])
+    grid = read_grid(path, models=["cheap", "dear"], also=["all"])
+    assert (grid.arms, set(grid.others.arms)) == (("cheap", "dear"), {"middle/direct", "hidden/direct"})
+    assert len(grid.others) == 30 + 3
+    score = {row["query_id"]: row["score"] for row in rows if row["model"] == "middle"}
+    middle = grid.others.arm == grid.others.arms.index("middle/direct")
+    of_query = [grid.query_ids[i] for i in grid.others.query[middle]]
+    assert list(grid.others.reward[middle]) == [score[name] / 2 for name in of_query]
+    assert (np.isnan(grid.others.cost_usd) == ~middle).all()
+    few = grid.take(np.array([4, 2]))
+    assert {few.query_ids[i] for i in few.others.query} == {grid.query_ids[i] for i in (4, 2)}
+    assert len(read_grid(path, models=["cheap", "dear"], also=["mid"]).others) == 30
+
+
 def test_draws_are_kept_in_order_and_averaged(tmp_path: Path) -> None:
     """Several samples of one arm are one cell: their share right, their mean cost."""
     rows = logged_rows(3, ("cheap", "dear"))
@@ -125,6 +144,8 @@ MISTAKES = [
     ({"models": ["a"]}, "'a' fits several models: cheap, dear"),
     ({"models": ["nobody", "dear"]}, "'nobody' names no model of the data set. Known: cheap"),
     ({"models": ["dear"]}, "nothing to choose from: 1 arm"),
+    ({"models": ["cheap", "dear"], "also": ["dear"]}, "dear of --also-learn stands in the pool"),
+    ({"models": ["cheap", "dear"], "also": ["nobody"]}, "'nobody' names no model of the data set"),
     ({"dataset": "other"}, "holds no data set 'other'. It holds: planted"),
 ]
 

@@ -79,18 +79,22 @@ def test_round_holds_the_trace() -> None:
         ({"status": "cancelled"}, "cancelled"),
         ({"status": "unfinished"}, "unfinished"),
         ({"id": "other"}, "no outcome yet"),
-        ({"arm": "small/gone"}, "not on the menu"),
         ({"prompt": None}, "not kept whole"),
         ({"prompt": "9f86d081884c7d65"}, "not kept whole"),
         ({"prompt": "{broken"}, "not kept whole"),
     ],
-    ids=["cancelled", "unfinished", "unjudged", "unknown arm", "no prompt", "hashed", "broken"],
+    ids=["cancelled", "unfinished", "unjudged", "no prompt", "hashed", "broken"],
 )
 def test_dropped_with_its_reason(changes: Mapping[str, Any], reason: str) -> None:
     """A trace that cannot be learnt from is counted under the reason."""
     made = joined(trace(**changes))
     assert not made.rounds
     assert any(reason in each for each in made.dropped)
+
+
+def test_an_arm_that_left_the_menu_is_kept() -> None:
+    """It teaches, too."""
+    assert [r.arm for r in joined(trace(arm="small/gone")).rounds] == ["small/gone"]
 
 
 def test_orphaned_outcomes_are_counted() -> None:
@@ -172,8 +176,8 @@ def test_interchange_drops_with_reasons(tmp_path: Path) -> None:
     changes: list[dict[str, Any]] = [{"score": None}, {"score": 7.0}, {"query": None}, {"model": "gone"}]
     rows = [interchange(**change) for change in changes]
     made = rounds_from_parquet([table(tmp_path / "a.parquet", rows)], MENU)
-    assert not made.rounds
-    assert sorted(made.dropped.values()) == [1, 1, 1, 1]
+    assert [(r.arm.startswith("gone/"), r.candidates) for r in made.rounds] == [(True, ())]
+    assert sorted(made.dropped.values()) == [1, 1, 1]
 
 
 def test_interchange_that_is_none(tmp_path: Path) -> None:

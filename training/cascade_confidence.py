@@ -49,15 +49,15 @@ class Answered:
 
 
 def fit_cascades(
-    rounds: Sequence[Round], table: Table, agreement: Agreement, kind: str, seed: int
+    rounds: Sequence[Round], table: Table, menu: Menu, agreement: Agreement, kind: str, seed: int
 ) -> Consensus | None:
-    """The consensus for the cascades of the table's menu, ``None`` where no cascade's stages have answered
+    """The consensus for the cascades of the menu, ``None`` where no cascade's stages have answered
     enough questions together.
 
     P(success) before any token, on which it builds, is told out of fold by predictors of the same
     ``kind`` as the one that serves. agreement: of each arm's own candidates.
     """
-    found = answered(rounds, cascades_of(table.menu), seed)
+    found = answered(rounds, cascades_of(menu), seed)
     held = folds(table.group, seed, FOLDS)
     if found is None or not held.any():
         return None

@@ -16,7 +16,7 @@ START = 3
 """Where in ``VARIANCES`` the search begins."""
 SELECTION_ROUNDS = 12_000
 SELECTION_FOLDS = 3
-"""The choice is made on no more rounds and folds than these."""
+"""The choice is made on no more rounds and folds than these, the judged ones first."""
 
 APART = ((0, 1), (0, -1), (1, 0), (-1, 0))
 """Steps: first what is own is made stronger or weaker while that helps, then what is shared."""
@@ -31,7 +31,9 @@ def best_deviations(
 ) -> Deviations:
     """Those of the least loss out of fold, of what a climb over ``VARIANCES`` meets."""
     if len(table) > SELECTION_ROUNDS:
-        rows = np.random.default_rng(seed).choice(len(table), SELECTION_ROUNDS, replace=False)
+        drawn = np.random.default_rng(seed).permutation(len(table))
+        judged = table.judging[drawn] > 0
+        rows = np.concatenate((drawn[judged], drawn[~judged]))[:SELECTION_ROUNDS]
         problem, table = problem.take(rows), table.take(rows)
     held = folds(table.group, seed)
     losses: dict[Place, float] = {}
@@ -60,5 +62,5 @@ def _loss_out_of_fold(problem: Multitask, table: Table, held: IntArray, deviatio
         rows = held == fold
         part = problem.solve(np.where(rows, 0.0, table.weight), deviations)
         losses, _ = problem.loss(problem.predictor(part)[rows], problem.target[rows])
-        total += float(table.weight[rows] @ losses)
+        total += float(table.judging[rows] @ losses)
     return total

@@ -58,12 +58,12 @@ OPTIONAL = (
 
 
 def rounds_from_parquet(paths: Iterable[Path], menu: Menu) -> Rounds:
-    """Each row a round of the arm ``<model>/<strategy>``. A column that is missing is unknown, and
-    nothing that needs it is computed from it. ``StoreError`` where a file is no such table."""
+    """Each row a round of the arm ``<model>/<strategy>``, on the menu or not. A column that is missing is
+    unknown, and nothing that needs it is computed from it. ``StoreError`` where a file is no such table."""
     asked: dict[str, Query] = {}
     rounds, dropped = [], Counter[str]()
     for row in read_rows(paths):
-        reason = _unusable(row, menu)
+        reason = _unusable(row)
         if reason is None:
             rounds.append(_round(row, asked, menu))
         else:
@@ -88,14 +88,14 @@ def read_rows(paths: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
             raise StoreError(f"{path} cannot be read as Parquet: {error}.") from error
 
 
-def _unusable(row: Mapping[str, Any], menu: Menu) -> str | None:
+def _unusable(row: Mapping[str, Any]) -> str | None:
     if row["score"] is None:
         return "no outcome yet"
     if not 0 <= row["score"] <= 1:
         return "its score is outside [0, 1]"
     if row["query"] is None:
         return "its prompt was not kept whole (store.prompts must be 'whole' to learn from it)"
-    return None if _arm(row) in menu else "its arm is not on the menu"
+    return None
 
 
 def _arm(row: Mapping[str, Any]) -> str:
@@ -118,7 +118,7 @@ def _round(row: Mapping[str, Any], asked: dict[str, Query], menu: Menu) -> Round
         cost_usd=row.get("cost_usd"),
         latency_s=row.get("latency_s"),
         created_at=float(created_at) if isinstance(created_at, int | float) else None,
-        candidates=_candidates(row, menu[_arm(row)]),
+        candidates=_candidates(row, menu[_arm(row)]) if _arm(row) in menu else (),
     )
 
 

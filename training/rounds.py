@@ -63,13 +63,13 @@ class Rounds:
 def rounds_from_traces(
     traces: Iterable[Trace], outcomes: Iterable[Outcome], menu: Menu, sources: Sequence[str] = SOURCES
 ) -> Rounds:
-    """Join traces with their outcomes. Where a trace has several, the first source in ``sources``
-    counts, and of that the latest word."""
+    """Join traces with their outcomes, whichever arm answered. Where a trace has several, the first source in
+    ``sources`` counts, and of that the latest word."""
     judged = best_outcomes(outcomes, sources)
     rounds, dropped, seen = [], Counter[str](), set()
     for trace in traces:
         seen.add(trace.id)
-        reason = _unusable(trace, judged, menu)
+        reason = _unusable(trace, judged)
         if reason is None:
             rounds.append(_round(trace, judged[trace.id], menu))
         else:
@@ -94,13 +94,11 @@ def best_outcomes(outcomes: Iterable[Outcome], sources: Sequence[str] = SOURCES)
     return best
 
 
-def _unusable(trace: Trace, judged: Mapping[str, Outcome], menu: Menu) -> str | None:
+def _unusable(trace: Trace, judged: Mapping[str, Outcome]) -> str | None:
     if trace.status in ("cancelled", "unfinished"):
         return f"the answer was {trace.status}"
     if trace.id not in judged:
         return "no outcome yet"
-    if trace.arm not in menu:
-        return "its arm is not on the menu"
     if _prompt(trace) is None:
         return "its prompt was not kept whole (store.prompts must be 'whole' to learn from it)"
     return None

@@ -43,7 +43,8 @@ class Features:
 class Table:
     """Rounds as arrays of shape (rounds,): query is a row of ``features``, arm a position of ``menu``,
     group the near-duplicates' number; weight counts in fitting; cost_usd and latency_s are nan where
-    unknown."""
+    unknown. judged_arms: how many of the menu's first arms count where a setting is chosen: the others only
+    teach."""
 
     menu: Menu
     features: Features
@@ -54,6 +55,7 @@ class Table:
     latency_s: FloatArray
     weight: FloatArray
     group: IntArray
+    judged_arms: int
 
     def __len__(self) -> int:
         return len(self.query)
@@ -70,6 +72,24 @@ class Table:
             weight=self.weight[rows],
             group=self.group[rows],
         )
+
+    def judged_on(self, arms: int) -> Table:
+        """The same rounds, of which those of the first ``arms`` arms are to be predicted well, and those of
+        the others only teach: of each question, they count together no more than the former, or than one."""
+        other = self.arm >= arms
+        if not other.any():
+            return self
+        own, others = (
+            np.bincount(self.query[some], self.weight[some], len(self.features.dense))[self.query]
+            for some in (~other, other)
+        )
+        share = np.minimum(np.maximum(own, 1.0) / np.maximum(others, 1e-9), 1.0)
+        return replace(self, weight=np.where(other, share * self.weight, self.weight), judged_arms=arms)
+
+    @property
+    def judging(self) -> FloatArray:
+        """What a round counts where a setting is chosen, shape (rounds,)."""
+        return np.where(self.arm < self.judged_arms, self.weight, 0.0)
 
     @property
     def scaling(self) -> Scaling:
@@ -110,6 +130,7 @@ def tabulate(
         np.array([np.nan if r.latency_s is None else r.latency_s for r in rounds], np.float64),
         _weights(rounds, clip),
         groups,
+        len(menu),
     )
 
 

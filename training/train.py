@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from training.fit.constant import fit_constant
 from training.fit.difficulty import fit_difficulty
 from training.folds import MOST_CROSSED
 from training.held_out import evaluate
+from training.logged_arms import narrowed, taught_by
 from training.parallel import side_by_side
 from training.rounds import Round
 from training.split import IntArray, split
@@ -36,8 +37,8 @@ MOST_MEASURED = 100_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedBundle:
-    """What training made. metrics: see ``evaluate``, empty where no round could be held out. summary: on
-    what, how much and with what it was trained."""
+    """What training made. menu: the arms that were learnt. metrics: see ``evaluate``, empty where no round
+    could be held out. summary: on what, how much and with what it was trained."""
 
     menu: Menu
     extractor: Extractor
@@ -70,42 +71,60 @@ def train(
 ) -> TrainedBundle:
     """Split, fit, measure; then fit the shipped predictor on the test part too.
 
+    Rounds of arms that are not on the menu teach what makes a question hard, and are not measured on. Of the
+    menu, the bundle knows the arms of which there is a round of their family: to a service that offers the
+    others they are new (``router.newcomers``).
+
     The metrics are those of the predictor fitted on the oldest part alone, tested on the latest; from its
     predictions there, the confidence predictor learns. Where the stages of the menu's cascades answered the
     same questions, it also learns what agreement across arms is worth. kind: see ``fit_difficulty``. clip:
-    see ``tabulate``. The same rounds and seed give the same bundle. ``InvalidQuery`` without any round,
-    ``ConfigurationError`` for an unknown kind.
+    see ``tabulate``. The same rounds and seed give the same bundle. ``InvalidQuery`` without any round of
+    the menu, ``ConfigurationError`` for an unknown kind.
     """
-    kept = _thinned([r for r in rounds if r.arm in menu], seed)
+    kept = _thinned(rounds, menu, seed)
+    taught = taught_by(menu, kept)
+    known = Menu(tuple(arm for arm in taught if arm.id in menu))
     parts = split(kept, seed)
-    table = tabulate(kept, parts.groups, extractor, menu, clip)
+    table = tabulate(kept, parts.groups, extractor, taught, clip).judged_on(len(known))
     metrics: Mapping[str, Any] = {}
     examples: Sequence[Example] = ()
     old = _at_most(parts.fit, parts.groups, MOST_MEASURED, seed)
-    late = _at_most(parts.test, parts.groups, MOST_MEASURED // 4, seed)
+    late = _at_most(parts.test[table.arm[parts.test] < len(known)], parts.groups, MOST_MEASURED // 4, seed)
     tables = [table, *([table.take(old)] if len(old) and len(late) else [])]
-    pieces = [partial(fit_difficulty, each, seed, kind) for each in tables]
+    pieces = [partial(_fitted, each, known, seed, kind) for each in tables]
     difficulty, *measured = side_by_side(pieces, large=len(table) > MOST_CROSSED)
     if measured:
-        test, tested = table.take(late), [kept[i] for i in late]
-        metrics = evaluate(measured[0], fit_constant(tables[1]), test, tested, seed)
+        test, tested = replace(table.take(late), menu=known), [_offered(kept[i], menu, known) for i in late]
+        metrics = evaluate(measured[0], narrowed(fit_constant(tables[1]), known), test, tested, seed)
         examples = _examples(measured[0], test, tested)
     agreement = fit_confidence(examples)
-    confidence = fit_cascades(kept, table, agreement, kind, seed) or agreement
+    confidence = fit_cascades(kept, table, menu, agreement, kind, seed) or agreement
     summary = {
         "kind": difficulty.name,
         "confidence": confidence.name,
         "seed": seed,
         "clip": clip,
         **_summary(kept, len(rounds) - len(kept), parts.groups),
+        "of_other_arms": int((table.arm >= len(known)).sum()),
         "fit": len(old),
         "test": len(late),
     }
-    return TrainedBundle(menu, extractor, difficulty, confidence, metrics, summary)
+    return TrainedBundle(known, extractor, difficulty, confidence, metrics, summary)
 
 
-def _thinned(rounds: Sequence[Round], seed: int) -> Sequence[Round]:
-    if not rounds:
+def _fitted(table: Table, known: Menu, seed: int, kind: str) -> DifficultyPredictor:
+    return narrowed(fit_difficulty(table, seed, kind), known)
+
+
+def _offered(r: Round, menu: Menu, known: Menu) -> Round:
+    """A round with the odds of the known arms only."""
+    if r.propensities is None or len(known) == len(menu):
+        return r
+    return replace(r, propensities=tuple(r.propensities[menu.position[arm.id]] for arm in known))
+
+
+def _thinned(rounds: Sequence[Round], menu: Menu, seed: int) -> Sequence[Round]:
+    if not any(r.arm in menu for r in rounds):
         raise InvalidQuery(
             "There is no round to train on: no trace has an outcome, its prompt kept whole, and an arm "
             "of this menu."

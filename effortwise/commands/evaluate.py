@@ -28,6 +28,7 @@ def evaluate(
     protocol: Protocol,
     correct_at: float,
     answers: str | None,
+    also_learn: str | None,
     json: Path | None,
     plot: Path | None,
 ) -> None:
@@ -35,7 +36,8 @@ def evaluate(
     _check_writable(json, plot)
     pool = _names(models) if models else None
     say = _progress()
-    grid = read_grid(path, dataset, pool, correct_at, ignore_split=protocol.ignores_split)
+    also = _names(also_learn) if also_learn else []
+    grid = read_grid(path, dataset, pool, correct_at, ignore_split=protocol.ignores_split, also=also)
     found = compare(grid, protocol, say, _answers(answers, grid, correct_at))
     found["protocol"]["correct_at"] = correct_at
     say("done")

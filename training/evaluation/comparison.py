@@ -86,7 +86,7 @@ def compare(
         seen = [one for one in each if isinstance(one, AnswerAware)]
         if seen:
             told["routers"][name] |= told_cascade(told["routers"][name], tested, seen)
-    return {**told, "protocol": _told(protocol)}
+    return {**told, "protocol": {**_told(protocol), "also_learnt": list(grid.others.arms)}}
 
 
 def parts_of(grid: Grid, group: IntArray, protocol: Protocol) -> list[Part]:

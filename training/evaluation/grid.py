@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from router.errors import InvalidQuery, StoreError
 from router.estimate import FloatArray
+from training.evaluation.others import NO_OTHERS, Others
 from training.rounds import question_key
 
 REQUIRED = ("query_id", "query", "model", "strategy", "score", "cost_usd")
@@ -56,7 +57,7 @@ class Grid:
     arms: ``<model>/<strategy>``, or the model alone where the pool has one strategy. draws: n lists of m
     sequences of draws. reward, shape (n, m): the share of draws whose score is at least ``correct_at``.
     cost_usd, shape (n, m): mean over draws. test, shape (n,): the logged split. dropped: reason -> how
-    many queries were left out. models, shape (m,): each arm's model.
+    many queries were left out. models, shape (m,): each arm's model. others: of arms outside the pool.
     """
 
     dataset: str
@@ -72,6 +73,7 @@ class Grid:
     test: BoolArray
     dropped: Mapping[str, int]
     models: tuple[str, ...] = ()
+    others: Others = NO_OTHERS
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -90,6 +92,7 @@ class Grid:
             reward=self.reward[rows],
             cost_usd=self.cost_usd[rows],
             test=self.test[rows],
+            others=self.others.take(rows),
         )
 
 
@@ -100,24 +103,31 @@ def read_grid(
     correct_at: float = CORRECT_AT,
     *,
     ignore_split: bool = False,
+    also: Sequence[str] = (),
 ) -> Grid:
     """The grid of one data set of a file, over the pool ``models`` (names, parts of names, or their
     dash-separated parts in order, that only one model has; default: all models whose costs are known).
 
     Queries that lack an arm of the pool are left out, and test queries whose question_key stands in
     train; ``dropped`` counts both. ignore_split: keep the latter, for folds that keep equal questions
-    together. ``StoreError`` where the file cannot be read or lacks a column, ``InvalidQuery`` where
-    dataset or models do not name what the file holds, where fewer than two arms remain, or costs of
-    the pool are null.
+    together. also: further models, named likewise, whose outcomes are learnt from but which are not chosen;
+    ``all``: all that are not in the pool. ``StoreError`` where the file cannot be read or lacks a column,
+    ``InvalidQuery`` where dataset, models or also do not name what the file holds, where fewer than two arms
+    remain, or costs of the pool are null.
     """
     table = _of_dataset(_table(path), dataset, path)
     name = dataset or str(table["dataset"][0].as_py())
-    table, pool = _of_models(table, models)
+    known = compute.unique(table["model"]).to_pylist()
+    pool = _pool(table, models, known)
+    rest = _rest(also, pool, known)
+    others = table.filter(compute.is_in(table["model"], pa.array(rest, pa.string())))
+    table = table.filter(compute.is_in(table["model"], pa.array(pool, pa.string())))
     place = {model: i for i, model in enumerate(pool)}
     rows = sorted(table.to_pylist(), key=lambda row: place[row["model"]])
     arms = _arms(rows)
     _check_costs(rows, arms)
-    return _grid(name, arms, rows, correct_at, ignore_split)
+    grid = _grid(name, arms, rows, correct_at, ignore_split)
+    return replace(grid, others=Others.of(others.to_pylist(), grid.query_ids, correct_at))
 
 
 def arm_of(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -154,15 +164,22 @@ def _of_dataset(table: pa.Table, dataset: str | None, path: Path) -> pa.Table:
     return table.filter(compute.equal(table["dataset"], dataset or known[0]))
 
 
-def _of_models(table: pa.Table, models: Sequence[str] | None) -> tuple[pa.Table, list[str]]:
-    """The rows of the pool, and its models in order."""
-    known = compute.unique(table["model"]).to_pylist()
+def _pool(table: pa.Table, models: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """The pool's models in order."""
     if models is None:
         unpriced = set(table.filter(compute.is_null(table["cost_usd"]))["model"].to_pylist())
-        pool = [model for model in known if model not in unpriced]
-    else:
-        pool = list(dict.fromkeys(resolve(name, known) for name in models))
-    return table.filter(compute.is_in(table["model"], pa.array(pool, pa.string()))), pool
+        return [model for model in known if model not in unpriced]
+    return list(dict.fromkeys(resolve(name, known) for name in models))
+
+
+def _rest(also: Sequence[str], pool: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The models outside the pool that teach."""
+    if tuple(also) == ("all",):
+        return [model for model in known if model not in pool]
+    rest = list(dict.fromkeys(resolve(name, known) for name in also))
+    if twice := [model for model in rest if model in pool]:
+        raise InvalidQuery(f"{', '.join(twice)} of --also-learn stands in the pool, which teaches anyway.")
+    return rest
 
 
 def resolve(name: str, known: Sequence[str]) -> str:

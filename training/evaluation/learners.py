@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from router.estimate import Estimate
+from router.menu import Menu
 from router.predictors import DifficultyPredictor
 from training.evaluation.corpus import Corpus
 from training.evaluation.crossfit import Part, out_of_fold
@@ -16,6 +17,7 @@ from training.evaluation.grid import IntArray
 from training.evaluation.rivals import knn, logistic, mlp, plain
 from training.evaluation.stacked import stacked
 from training.fit.difficulty import fit_difficulty
+from training.logged_arms import narrowed
 
 Estimates: TypeAlias = tuple[Estimate, Estimate]
 """Of a part's training queries, each by what was fitted without its inner fold; and of its tested ones, by
@@ -31,11 +33,12 @@ KEPT = 16
 
 
 def served(corpus: Corpus, seed: int) -> Learner:
-    """The predictor that serves."""
+    """The predictor that serves, for the pool's arms."""
 
     @lru_cache(maxsize=KEPT)
     def predictor(rows: bytes) -> DifficultyPredictor:
-        return fit_difficulty(corpus.table(np.frombuffer(rows, np.int64)), seed)
+        table = corpus.table(np.frombuffer(rows, np.int64))
+        return narrowed(fit_difficulty(table, seed), Menu(table.menu.arms[: len(corpus.grid.arms)]))
 
     def fit(rows: IntArray) -> Callable[[IntArray], Estimate]:
         fitted = predictor(rows.tobytes())
