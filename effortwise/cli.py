@@ -169,6 +169,9 @@ def allocate(
     prices: Annotated[
         str, typer.Option(help="What a draw must gain, in quality, for our stopping rule to make it.")
     ] = "0.0005,0.0025",
+    fewer: Annotated[
+        str, typer.Option(help="How many times fewer draws than the largest vote our rule is to make.")
+    ] = "6",
     correct_at: Annotated[float, typer.Option(help="A score from here on is right.")] = 0.99,
     json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write pictures (PNG and SVG) here.")] = None,
@@ -177,7 +180,7 @@ def allocate(
     """Measure how many samples to give to which query, and when to stop, on recorded samples."""
     from effortwise.commands.allocate import allocate as run
 
-    run(path, dataset, models, folds, at_most, prices, correct_at, json, plot, seed)
+    run(path, dataset, models, folds, at_most, prices, fewer, correct_at, json, plot, seed)
 
 
 @app.command()

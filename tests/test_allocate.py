@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from router.stopping.esc import Esc
 from router.stopping.value_of_information import ValueOfInformation
 from router.vote import leading
 from training.evaluation.crossfit import Folds, fold_parts
-from training.fit.stopping import States, fit_gains, stops
+from training.fit.stopping import States, fit_gains, held_out_gains, stops
 from training.sampling.allocation import (
     allocate,
     budgets_up_to,
@@ -41,7 +42,7 @@ from training.sampling.gain_curves import (
 )
 from training.sampling.replayed_votes import Vote, replay_vote
 from training.sampling.samples import NO_ANSWER, Samples, read_samples
-from training.sampling.stopping import drawn_by, earned
+from training.sampling.stopping import Wanted, drawn_by, earned, learn_stopping, price_of
 from training.sampling.success import Predicted, predict_success, success_table
 from training.sampling.vote_paths import Paths, vote_paths
 
@@ -334,15 +335,44 @@ def test_ours_must_earn_its_place() -> None:
     paths, states = states_of()
     agreed = states.take(np.arange(0, 30, 2))
     once = np.ones(agreed.right.shape[:2], np.int64)
-    assert earned(agreed, once, 2, [0.01], 0) == {0.01: False}
-    assert earned(states, np.full(states.right.shape[:2], paths.draws), 2, [0.01], 0) == {0.01: True}
+    assert earned(agreed, held_out_gains(agreed, 2, 0), once, [0.01]) == {0.01: False}
+    everything = np.full(states.right.shape[:2], paths.draws)
+    assert earned(states, held_out_gains(states, 2, 0), everything, [0.01]) == {0.01: True}
 
 
-@pytest.mark.parametrize("prices", ["", "cheap", "0.1,-1"])
-def test_prices_that_make_no_sense_are_refused(tmp_path: Path, prices: str) -> None:
+@pytest.mark.parametrize("times", [3.0, 4.0])
+def test_a_price_is_chosen_by_what_may_be_drawn(times: float) -> None:
+    """The lowest one that keeps to so many times fewer draws, whether the votes are right or not."""
+    paths, states = states_of()
+    gains = held_out_gains(states, 2, 0)
+    price = price_of(states, gains, times)
+    most = paths.draws / times
+    assert stops(gains, states.decided, price).mean() <= most
+    assert stops(gains, states.decided, price * 0.99).mean() > most - 0.5
+    assert price_of(replace(states, right=1 - states.right), gains, times) == price
+
+
+def test_tested_rows_choose_no_price() -> None:
+    """What is drawn on them is the same, whether their votes are right or wrong, and about what was asked."""
+    paths, states = states_of()
+    [part, *_] = fold_parts(states.group, Folds(1, 3), 0)
+    tested = np.isin(np.arange(len(states)), part.test)[:, None, None]
+    drawn = []
+    for right in (paths.right, np.where(tested, 1 - paths.right, paths.right)):
+        changed, known = replace(paths, right=right), replace(states, right=right)
+        drawn.append(learn_stopping(changed, known, [part], 2, Wanted([0.01], [4.0]), 0).fewer[4.0].drawn)
+    assert (drawn[0] == drawn[1]).all()
+    assert drawn[0].mean() == pytest.approx(paths.draws / 4, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [("prices", ""), ("prices", "cheap"), ("prices", "0.1,-1"), ("fewer", "1"), ("fewer", "six")],
+)
+def test_numbers_that_make_no_sense_are_refused(tmp_path: Path, option: str, given: str) -> None:
     """The message shows how they are written."""
-    with pytest.raises(InvalidQuery, match="--prices"):
-        run(written(tmp_path, rows(queries=24, draws=4)), prices=prices)
+    with pytest.raises(InvalidQuery, match=f"--{option} takes numbers above"):
+        run(written(tmp_path, rows(queries=24, draws=4)), **{option: given})
 
 
 def run(path: Path, **more: Any) -> dict[str, Any]:
@@ -350,7 +380,7 @@ def run(path: Path, **more: Any) -> dict[str, Any]:
     out = path.with_suffix(".json")
     options: dict[str, Any] = {
         "dataset": None, "models": None, "folds": "1x3", "at_most": 8, "prices": "0.0005,0.01",
-        "correct_at": 0.99, "json": out, "plot": path.with_suffix(".png"), "seed": 0,
+        "fewer": "2", "correct_at": 0.99, "json": out, "plot": path.with_suffix(".png"), "seed": 0,
     }  # fmt: skip
     run_allocate(path, **{**options, **more})
     report: dict[str, Any] = json.loads(out.read_bytes())
@@ -371,6 +401,8 @@ def test_the_report_holds_both_questions(tmp_path: Path, capsys: pytest.CaptureF
             assert method["cost_usd"] == pytest.approx(0.001 * method["draws"]["mean"])
         rules_of = section["rules"]["ours_at_0.01"]["small/thinking"]
         assert rules_of["stop"] in ("adaptive_consistency", "value_of_information")
+        assert section["rules"]["ours_2_times_fewer"]["small/thinking"]["stop"] == "value_of_information"
+        assert section["methods"]["ours_2_times_fewer"]["fewer_than_all"] == pytest.approx(2, rel=0.3)
     for point in report["in_advance"]["best_of_k"]["points"]:
         assert point["uniform"]["quality"] <= point["oracle"]["quality"] + 1e-9
     assert {path.name for path in tmp_path.glob("*.png")} == {"samples.png", "samples_stopping.png"}

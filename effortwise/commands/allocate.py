@@ -18,6 +18,7 @@ from training.evaluation.crossfit import Folds, Part, fold_parts
 from training.folds import folds
 from training.sampling.allocation_report import best_of_k, majority_vote
 from training.sampling.samples import Samples, read_samples
+from training.sampling.stopping import Wanted
 from training.sampling.stopping_report import stopping_section
 from training.sampling.vote_paths import ORDERS, vote_paths
 
@@ -35,6 +36,7 @@ def allocate(
     folds: str | None,
     at_most: int,
     prices: str,
+    fewer: str,
     correct_at: float,
     json: Path | None,
     plot: Path | None,
@@ -42,7 +44,8 @@ def allocate(
 ) -> None:
     """Print what was measured; write it as JSON and as a picture where wanted."""
     samples = read_samples(path, _names(dataset), _names(models) or None, correct_at)
-    report = _report(samples, Folds.parse(folds) if folds else None, at_most, _prices(prices), seed)
+    wanted = Wanted(_numbers("prices", prices, 0.0), _numbers("fewer", fewer, 1.0))
+    report = _report(samples, Folds.parse(folds) if folds else None, at_most, wanted, seed)
     show_allocation(Console(width=max(Console().width, 120)), report)
     if json is not None:
         json.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
@@ -54,21 +57,23 @@ def _names(text: str | None) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()] if text else []
 
 
-def _prices(text: str) -> list[float]:
+_EXAMPLES = {"prices": "0.0005,0.0025", "fewer": "3,6"}
+
+
+def _numbers(option: str, text: str, above: float) -> list[float]:
     try:
         found = [float(each) for each in _names(text)]
     except ValueError:
         found = []
-    if not found or min(found) <= 0:
+    if not found or not min(found) > above:
         raise InvalidQuery(
-            f"--prices takes positive numbers with commas, such as 0.0005,0.0025, not {text!r}."
+            f"--{option} takes numbers above {above:g} with commas, such as {_EXAMPLES[option]}, "
+            f"not {text!r}."
         )
     return found
 
 
-def _report(
-    samples: Samples, folds: Folds | None, at_most: int, prices: Sequence[float], seed: int
-) -> dict[str, Any]:
+def _report(samples: Samples, folds: Folds | None, at_most: int, wanted: Wanted, seed: int) -> dict[str, Any]:
     budgeted = samples.of_length(samples.typical)
     voters = samples.of_length(min(at_most, samples.typical)).with_answers()
     report: dict[str, Any] = {
@@ -85,7 +90,7 @@ def _report(
         "stopping": {},
     }
     if len(voters) and min(at_most, samples.typical) > 2:
-        _add_votes(report, voters, folds, min(at_most, samples.typical), prices, seed)
+        _add_votes(report, voters, folds, min(at_most, samples.typical), wanted, seed)
     return report
 
 
@@ -94,7 +99,7 @@ def _add_votes(
     voters: Samples,
     folds: Folds | None,
     draws: int,
-    prices: Sequence[float],
+    wanted: Wanted,
     seed: int,
 ) -> None:
     """Both questions for a majority vote, with invalid answers out of it and in it."""
@@ -105,7 +110,7 @@ def _add_votes(
         paths = vote_paths(some, draws, seed)
         if name == "filtered":
             report["in_advance"]["vote"] = majority_vote(voters, paths, parts, seed)
-        report["stopping"][name] = stopping_section(voters, paths, parts, prices, seed)
+        report["stopping"][name] = stopping_section(voters, paths, parts, wanted, seed)
 
 
 def _parts(samples: Samples, folds: Folds | None, seed: int) -> Sequence[Part]:

@@ -21,6 +21,7 @@ ADAPTIVE = AdaptiveConsistency(0.95)
 ESC = Esc(5)
 STABILITIES = (0.8, 0.85, 0.9, 0.95, 0.99)
 WINDOWS = (2, 3, 4, 5, 8)
+_HALVINGS = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,12 +43,13 @@ class Used:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learnt:
-    """Our rule on the tested rows: at the prices of its operating points, and along ``PRICES`` without regard
-    to promotion. promoted: price -> the share of parts in which it earned its place; in the others it is
-    Adaptive-Consistency."""
+    """Our rule on the tested rows: at its operating points' prices, and along ``PRICES`` without regard to
+    promotion. promoted: price -> the share of parts in which it earned its place; in the others it is
+    Adaptive-Consistency. fewer: the operating points whose price the training rows chose."""
 
     rows: IntArray
     points: Mapping[float, Stopped]
+    fewer: Mapping[float, Stopped]
     frontier: Sequence[tuple[float, Stopped]]
     promoted: Mapping[float, float]
     used: Sequence[Used]
@@ -74,14 +76,21 @@ def rivals() -> dict[str, list[tuple[float, StoppingRule]]]:
     }
 
 
-def learn_stopping(
-    paths: Paths, states: States, parts: Sequence[Part], arms: int, prices: Sequence[float], seed: int
-) -> Learnt:
-    """Fit and decide on promotion on each part's training rows; stop on its tested rows.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Operating points. prices: of a draw, in quality units. fewer: how many times fewer draws than the
+    largest vote makes; the price is then the lowest that keeps to it on training rows, out of fold. How much
+    is drawn is told well by some hundred rows; how often the vote is right is not, so no price is chosen by
+    it: it would be dear where the training rows are lucky, and then the tested rows are not."""
 
-    prices: of a draw, in quality units, the operating points. They are given, not searched: a price chosen
-    on the training rows of a fold is dear where these are lucky, and then the tested rows are not.
-    """
+    prices: Sequence[float]
+    fewer: Sequence[float] = ()
+
+
+def learn_stopping(
+    paths: Paths, states: States, parts: Sequence[Part], arms: int, wanted: Wanted, seed: int
+) -> Learnt:
+    """Fit, choose prices and decide on promotion on each part's training rows; stop on its tested rows."""
     baseline = _drawn(ADAPTIVE, paths, paths.draws)
     pile = _Pile(np.zeros(len(states), np.int64))
     for part in parts:
@@ -90,7 +99,11 @@ def learn_stopping(
         gains = fitted.predict(test)
         for price in PRICES:
             pile.add(("frontier", price), part.test, _mean(tested, stops(gains, test.decided, price)))
-        for price, promoted in earned(train, baseline[part.train], arms, prices, seed).items():
+        unseen = held_out_gains(train, arms, seed)
+        for times in wanted.fewer:
+            drawn = stops(gains, test.decided, price_of(train, unseen, times))
+            pile.add(("fewer", times), part.test, _mean(tested, drawn))
+        for price, promoted in earned(train, unseen, baseline[part.train], wanted.prices).items():
             drawn = stops(gains, test.decided, price) if promoted else baseline[part.test]
             pile.add(("point", price), part.test, _mean(tested, drawn))
             pile.use(Used(price, part.test, _served(fitted, price, arms, promoted)), promoted)
@@ -98,24 +111,48 @@ def learn_stopping(
     return pile.learnt()
 
 
+def price_of(train: States, gains: FloatArray, times: float) -> float:
+    """The lowest price at which so many times fewer draws are made than all, by bisection of its logarithm;
+    gains: held out."""
+    most = train.right.shape[2] / times
+    low, high = np.log(PRICES[0]) - 3, np.log(PRICES[-1]) + 3
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        enough = stops(gains, train.decided, float(np.exp(middle))).mean() <= most
+        low, high = (low, middle) if enough else (middle, high)
+    return float(np.exp(high))
+
+
 def earned(
-    train: States, baseline: IntArray, arms: int, prices: Sequence[float], seed: int
+    train: States, gains: FloatArray, baseline: IntArray, prices: Sequence[float]
 ) -> dict[float, bool]:
-    """Whether ours, out of fold on the training rows, is worth more than Adaptive-Consistency at each price.
-    baseline: Adaptive-Consistency's draws, shape (series, orders)."""
-    gains = held_out_gains(train, arms, seed)
+    """Whether ours is worth more than Adaptive-Consistency on the training rows at each price. gains: held
+    out. baseline: Adaptive-Consistency's draws, shape (series, orders)."""
     right = np.take_along_axis(train.right, (baseline - 1)[:, :, None], axis=2)
     quality, drawn = float(right.mean()), float(baseline.mean())
     return {price: worth(train, gains, price) > quality - price * drawn for price in prices}
 
 
 def learnt_rules(
-    paths: Paths, states: States, arms: int, prices: Sequence[float], seed: int
-) -> dict[float, Sequence[StoppingRule]]:
-    """What all rows teach, to be served: price -> the rule of each arm."""
-    places = earned(states, _drawn(ADAPTIVE, paths, paths.draws), arms, prices, seed)
+    paths: Paths, states: States, arms: int, wanted: Wanted, seed: int
+) -> dict[str, Sequence[StoppingRule]]:
+    """What all rows teach, to be served: operating point -> the rule of each arm."""
+    unseen = held_out_gains(states, arms, seed)
+    places = earned(states, unseen, _drawn(ADAPTIVE, paths, paths.draws), wanted.prices)
     fitted = fit_gains(states, arms)
-    return {price: _served(fitted, price, arms, place) for price, place in places.items()}
+    at = {at_price(price): _served(fitted, price, arms, place) for price, place in places.items()}
+    chosen = {times: price_of(states, unseen, times) for times in wanted.fewer}
+    return at | {fewer(times): _served(fitted, price, arms, True) for times, price in chosen.items()}
+
+
+def at_price(price: float) -> str:
+    """Ours at a price of a draw, as the report calls it."""
+    return f"ours_at_{price:g}"
+
+
+def fewer(times: float) -> str:
+    """Ours at so many times fewer draws, as the report calls it."""
+    return f"ours_{times:g}_times_fewer"
 
 
 def _served(fitted: Gains, price: float, arms: int, promoted: bool) -> Sequence[StoppingRule]:
@@ -160,6 +197,7 @@ class _Pile:
         return Learnt(
             rows,
             {price: mean["point", price] for price in self.promotions},
+            {times: found for (kind, times), found in mean.items() if kind == "fewer"},
             [(price, mean["frontier", price]) for price in PRICES],
             {price: float(np.mean(found)) for price, found in self.promotions.items()},
             self.used,

@@ -20,7 +20,10 @@ from training.sampling.stopping import (
     ESC,
     Learnt,
     Stopped,
+    Wanted,
+    at_price,
     drawn_by,
+    fewer,
     learn_stopping,
     learnt_rules,
     rivals,
@@ -46,19 +49,19 @@ class _Compared:
 
 
 def stopping_section(
-    samples: Samples, paths: Paths, parts: Sequence[Part], prices: Sequence[float], seed: int
+    samples: Samples, paths: Paths, parts: Sequence[Part], wanted: Wanted, seed: int
 ) -> dict[str, Any]:
     """All rules on the same series, orders and filter; ours cross-fitted."""
     names, arm = np.unique([each.arm for each in samples.series], return_inverse=True)
     states = States.of(paths, arm.astype(np.int64), samples.group)
-    learnt = learn_stopping(paths, states, parts, len(names), prices, seed)
+    learnt = learn_stopping(paths, states, parts, len(names), wanted, seed)
     tested = paths.take(learnt.rows)
-    rules = learnt_rules(paths, states, len(names), prices, seed)
+    rules = learnt_rules(paths, states, len(names), wanted, seed)
     return {
         "series": len(learnt.rows),
         "draws": paths.draws,
         **_rows(samples, tested, learnt, seed),
-        "promoted": {named(price): share for price, share in learnt.promoted.items()},
+        "promoted": {at_price(price): share for price, share in learnt.promoted.items()},
         "rules": _told_rules(rules, [str(name) for name in names]),
         "replayed": _replayed(samples, paths, learnt, states, seed),
     }
@@ -74,7 +77,8 @@ def _rows(samples: Samples, tested: Paths, learnt: Learnt, seed: int) -> dict[st
         ALL: tried["fixed"][-1][1],
         "adaptive_consistency": dict(tried["adaptive_consistency"])[ADAPTIVE.stop_at],
         "esc": dict(tried["esc"])[float(ESC.window)],
-        **{named(price): found for price, found in learnt.points.items()},
+        **{at_price(price): found for price, found in learnt.points.items()},
+        **{fewer(times): found for times, found in learnt.fewer.items()},
     }
     resamples = Resamples.of(samples.group[learnt.rows], seed)
     compared = _Compared(samples, learnt.rows, resamples, methods["adaptive_consistency"], methods[ALL])
@@ -125,18 +129,13 @@ def _by_dataset(compared: _Compared, found: Stopped) -> dict[str, dict[str, floa
     }
 
 
-def named(price: float) -> str:
-    """Ours at a price of a draw, as the report calls it."""
-    return f"ours_at_{price:g}"
-
-
 def _told_rules(
-    rules: Mapping[float, Sequence[StoppingRule]], arms: Sequence[str]
+    rules: Mapping[str, Sequence[StoppingRule]], arms: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """What to write into ``[[menu]]``: by price and arm, ``stop`` and ``rule``."""
+    """What to write into ``[[menu]]``: by operating point and arm, ``stop`` and ``rule``."""
     return {
-        named(price): {arm: _written(rule) for arm, rule in zip(arms, some, strict=True)}
-        for price, some in rules.items()
+        point: {arm: _written(rule) for arm, rule in zip(arms, some, strict=True)}
+        for point, some in rules.items()
     }
 
 
