@@ -26,7 +26,7 @@ from router.features import Extractor
 from router.menu import Menu
 from router.policies import Choice
 from router.policies.greedy import Greedy
-from router.predictors import DifficultyPredictor
+from router.predictors import Estimator
 from router.price import Price
 from router.query import Query
 from training.recorded import RecordedTable, read_recorded, replayed_rounds
@@ -92,13 +92,14 @@ def _decided(replays: Replays, rounds: Sequence[Round], folds: int) -> Iterator[
 
 def _trained(
     replays: Replays, rounds: Sequence[Round], keep: NDArray[np.bool_], extractor: Extractor
-) -> DifficultyPredictor:
+) -> Estimator:
     kept = {query.id for query, inside in zip(replays.queries, keep, strict=True) if inside}
-    return train([r for r in rounds if r.query.id in kept], replays.menu, extractor).difficulty
+    trained = train([r for r in rounds if r.query.id in kept], replays.menu, extractor)
+    return trained.estimator(replays.menu)
 
 
 def _choice(
-    query: Query, predictor: DifficultyPredictor, feasibility: Feasibility, extractor: Extractor, price: float
+    query: Query, predictor: Estimator, feasibility: Feasibility, extractor: Extractor, price: float
 ) -> int:
     estimate = predictor.estimate(extractor(query))
     verified = query.wishes.verifier is not None

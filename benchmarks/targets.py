@@ -324,7 +324,7 @@ SETS = (
     ),
     Set("gym_hard_new_tasks", GYM, "reasoning_gym_hard", HARD, TASKS, (saved(0.65), gained(0.08))),
     Set("arc_c", ROUTERS, "routerbench_arc_c", ARC, CROSSED, (saved(0.65),), (saved(0.65),), EVERY_MODEL),
-    Set("mbpp", ROUTERS, "routerbench_mbpp", MBPP, CROSSED, (saved(0.50),), (saved(0.50),), EVERY_MODEL),
+    Set("mbpp", ROUTERS, "routerbench_mbpp", MBPP, CROSSED, (saved(0.50),), (saved(0.50),)),
     Set(
         "math_l5",
         "zeroeval_math",

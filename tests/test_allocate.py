@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from effortwise.commands.allocate import allocate as run_allocate
 from router.errors import InvalidQuery, StoreError
+from router.estimate import FloatArray
 from router.stopping import StoppingRule
 from router.stopping.adaptive_consistency import AdaptiveConsistency
 from router.stopping.esc import Esc
@@ -26,6 +27,7 @@ from router.stopping.value_of_information import ValueOfInformation
 from router.vote import leading
 from training.evaluation.crossfit import Folds, fold_parts
 from training.fit.stopping import States, fit_gains, held_out_gains, stops
+from training.sampling import stopping
 from training.sampling.allocation import (
     allocate,
     budgets_up_to,
@@ -352,22 +354,40 @@ def test_a_price_is_chosen_by_what_may_be_drawn(times: float) -> None:
     assert price_of(replace(states, right=1 - states.right), gains, times) == price
 
 
-def test_tested_rows_choose_no_price() -> None:
-    """What is drawn on them is the same, whether their votes are right or wrong, and about what was asked."""
+def test_tested_rows_choose_no_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The price is chosen on training rows alone, by what was fitted without their fold."""
     paths, states = states_of()
     [part, *_] = fold_parts(states.group, Folds(1, 3), 0)
-    tested = np.isin(np.arange(len(states)), part.test)[:, None, None]
-    drawn = []
-    for right in (paths.right, np.where(tested, 1 - paths.right, paths.right)):
-        changed, known = replace(paths, right=right), replace(states, right=right)
-        drawn.append(learn_stopping(changed, known, [part], 2, Wanted([0.01], [4.0]), 0).fewer[4.0].drawn)
-    assert (drawn[0] == drawn[1]).all()
-    assert drawn[0].mean() == pytest.approx(paths.draws / 4, rel=0.3)
+    chosen_on = []
+
+    def spied(train: States, gains: FloatArray, times: float) -> float:
+        chosen_on.append(train.group)
+        assert (gains == held_out_gains(states.take(part.train), 2, 0)).all()
+        return price_of(train, gains, times)
+
+    monkeypatch.setattr(stopping, "price_of", spied)
+    found = learn_stopping(paths, states, [part], 2, Wanted([0.01], [4.0]), 0).fewer[4.0]
+    assert np.array_equal(chosen_on[0], states.group[part.train])
+    assert found.drawn.mean() == pytest.approx(paths.draws / 4, rel=0.3)
+
+
+def test_points_that_no_vote_can_have_are_left_out(tmp_path: Path) -> None:
+    """A vote makes one draw at least; what is asked for twice is told once."""
+    methods = run(written(tmp_path, rows()), fewer="2,2,9")["stopping"]["filtered"]["methods"]
+    assert [name for name in methods if name.endswith("fewer")] == ["ours_2_times_fewer"]
+    assert methods["ours_2_times_fewer"]["draws"]["mean"] <= 8
 
 
 @pytest.mark.parametrize(
     ("option", "given"),
-    [("prices", ""), ("prices", "cheap"), ("prices", "0.1,-1"), ("fewer", "1"), ("fewer", "six")],
+    [
+        ("prices", ""),
+        ("prices", "cheap"),
+        ("prices", "0.1,-1"),
+        ("fewer", "1"),
+        ("fewer", "six"),
+        ("fewer", "3,nan"),
+    ],
 )
 def test_numbers_that_make_no_sense_are_refused(tmp_path: Path, option: str, given: str) -> None:
     """The message shows how they are written."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fakes_learning import planted_quality, planted_rounds, small_menu
 
+import training.train as train_module
 from router.bundle import load_bundle
 from router.errors import ConfigurationError, InvalidQuery
 from router.features import Extractor
@@ -163,6 +165,57 @@ def test_arms_that_left_the_menu_teach() -> None:
         for bundle in (alone, taught)
     ]
     assert contrast[0] < contrast[1] <= 0.8 + 0.1  # planted: 0.9 less 0.1
+
+
+def of_a_gone_arm(count: int, arm: str = "old/direct", seed: int = 1, **more: Any) -> list[Round]:
+    return [replace(r, arm=arm, **more) for r in planted_rounds(MENU, count, seed)]
+
+
+def test_arms_that_only_teach_are_not_measured_or_counted(trained: TrainedBundle) -> None:
+    """With far more and older rounds of a gone arm, the menu's are split as before, questions and mean reward
+    are the menu's, and the measured predictor has seen the menu's arms."""
+    own = planted_rounds(MENU, 400)
+    taught = train(own + of_a_gone_arm(1600, created_at=1.0), MENU, EXTRACTOR)
+    for name in ("questions", "mean_reward", "test", "rounds"):
+        assert taught.summary[name] == trained.summary[name]
+    assert taught.metrics["rounds"] == trained.metrics["rounds"]
+    assert taught.metrics["gain"]["mean"] > trained.metrics["gain"]["mean"] - 0.03
+
+
+@pytest.mark.parametrize("kind", ["logistic", "boosted"])
+def test_many_gone_arms_cost_a_decision_no_more_than_one_family(kind: str) -> None:
+    """However many arms only teach, the predictor holds one family more than the menu's."""
+    gone = [r for i in range(12) for r in of_a_gone_arm(20, f"old{i}/direct", i)]
+    taught = train(planted_rounds(MENU, 200) + gone, MENU, EXTRACTOR, kind)
+    families = len({arm.family for arm in MENU})
+    leading = 16 if kind == "boosted" else 0
+    table = taught.difficulty.state().arrays["projection.table"]
+    assert table.shape[1] == 3 * (families + 1) + leading
+
+
+def test_others_fill_up_the_room_that_the_menus_rounds_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the menu's rounds is given up for one that only teaches."""
+    monkeypatch.setattr(train_module, "MOST_CROSSED", 150)
+    summary = train(planted_rounds(MENU, 100) + of_a_gone_arm(400), MENU, EXTRACTOR).summary
+    assert (summary["rounds"], summary["of_other_arms"]) == (100, 50)
+
+
+@pytest.mark.parametrize("cost", [None, float("nan"), float("inf")])
+def test_costs_of_a_gone_arm_may_be_unknown(cost: float | None) -> None:
+    """It teaches all the same, and the menu's costs are finite."""
+    gone = of_a_gone_arm(50, cost_usd=cost if cost is None or cost != float("inf") else None)
+    taught = train(planted_rounds(MENU, 150) + gone, MENU, EXTRACTOR, "logistic")
+    estimate = taught.difficulty.estimate(EXTRACTOR(gone[0].query))
+    assert np.isfinite(estimate.cost_usd).all()
+
+
+def test_an_estimator_for_the_whole_menu() -> None:
+    """What was learnt of some arms stands at their places in a menu of more."""
+    trained = train([r for r in planted_rounds(MENU, 300) if r.arm != "small/direct"], MENU, EXTRACTOR)
+    row = EXTRACTOR(Query([{"role": "user", "content": "Anything"}]))
+    whole, learnt = trained.estimator(MENU).estimate(row), trained.difficulty.estimate(row)
+    assert whole.quality.shape == (len(MENU),)
+    assert (whole.quality[[MENU.position[name] for name in trained.menu.ids]] == learnt.quality).all()
 
 
 def test_an_arm_without_rounds_is_not_learnt(tmp_path: Path) -> None:

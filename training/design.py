@@ -24,8 +24,8 @@ MOST_BUCKETS = 40_000
 """Of the hashed buckets that at least two queries share, the most frequent are kept."""
 LEAST_COMPONENTS, MOST_COMPONENTS = 512, 1_024
 """The hashed weights lie in the space of so many principal components of the queries, if there are as many:
-what the l2 penalty would leave of the others is little, and the time is a fraction. The components are
-multiplied out again, so that serving sees plain weights."""
+what the l2 penalty would leave of the others is little, and the time is a fraction. What is learnt on them is
+multiplied out, so that serving sees plain weights."""
 MOST_INPUTS = 25_000_000
 """Queries times components: of many queries, rare words say less that others do not, and memory is short."""
 MOST_QUERIES = 20_000
@@ -98,8 +98,8 @@ class Design:
 class Components:
     """Principal components of sparse rows: the columns of image @ turn, orthonormal, the leading ones first.
 
-    image, shape (columns, sketch); turn, shape (sketch, components). They are never multiplied out: there
-    are more columns than rows or components.
+    image, shape (columns, sketch); turn, shape (sketch, components). They are not multiplied with each other:
+    there are mostly far more columns than rows.
     """
 
     image: SingleArray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 
 import numpy as np
 
@@ -19,17 +20,21 @@ CONTEXT_TOKENS = 32_768
 MOST_COMPLETION_TOKENS = 8_192
 
 
-def logged_arm(name: str, model: str, cost_usd: float) -> Arm:
-    """An arm in a family of its own. Logs tell no tariffs: its model's is such that a typical call costs what
-    its calls cost on average."""
+TEACHING = "arms that only teach"
+"""Their one family: each has a level of its own, and together they say what makes a question hard. A family
+each would cost every decision as much as a family of the menu does."""
+
+
+def logged_arm(name: str, model: str, cost_usd: float, family: str) -> Arm:
+    """Logs tell no tariffs: its model's is such that a typical call costs what its calls cost on average."""
     rate = cost_usd / ((TYPICAL_PROMPT_TOKENS + TYPICAL_COMPLETION_TOKENS) / 1e6)
     card = ModelCard(model, Tariff(rate, rate), MOST_COMPLETION_TOKENS, CONTEXT_TOKENS)
-    return Arm(name, Direct(model), (card,), name)
+    return Arm(name, Direct(model), (card,), family)
 
 
 def taught_by(menu: Menu, rounds: Sequence[Round]) -> Menu:
-    """All that rounds can teach of: the menu's arms of whose family there is a round, then the logged arms
-    that are not on the menu, by id."""
+    """All that rounds can teach of: the menu's arms that have a round, or one on the menu whose family they
+    share; then the logged arms that are not on the menu, by id."""
     seen = {r.arm for r in rounds}
     families = {arm.family for arm in menu if arm.id in seen}
     own = [arm for arm in menu if arm.family in families]
@@ -44,5 +49,6 @@ def narrowed(predictor: DifficultyPredictor, menu: Menu) -> DifficultyPredictor:
 
 
 def _of(name: str, rounds: Iterable[Round]) -> Arm:
-    costs = [r.cost_usd for r in rounds if r.arm == name and r.cost_usd is not None]
-    return logged_arm(name, name.rpartition("/")[0] or name, float(np.mean(costs)) if costs else 0.0)
+    costs = [r.cost_usd for r in rounds if r.arm == name and r.cost_usd is not None and isfinite(r.cost_usd)]
+    mean = float(np.mean(costs)) if costs else 0.0
+    return logged_arm(name, name.rpartition("/")[0] or name, mean, TEACHING)

@@ -40,27 +40,36 @@ class Split:
     groups: IntArray
 
 
-def split(rounds: Sequence[Round], seed: int = 0, test_share: float = TEST_SHARE) -> Split:
+def split(
+    rounds: Sequence[Round],
+    seed: int = 0,
+    test_share: float = TEST_SHARE,
+    counted: NDArray[np.bool_] | None = None,
+) -> Split:
     """The oldest groups to fit, the latest to test. A group is as old as its first round; where times
-    are unknown, the order of the groups is drawn from the seed. No group stands in both parts."""
+    are unknown, the order of the groups is drawn from the seed. No group stands in both parts.
+
+    counted, shape (rounds,): which rounds make up the shares and tell how old a group is (default: all);
+    groups without any are fitted."""
     text_of = {id(r.query): r.query.text for r in rounds}  # rounds of one question often share its query
     groups = near_duplicates([text_of[id(r.query)] for r in rounds], [r.question_key for r in rounds])
-    order = _order(rounds, groups, seed)
-    sizes = np.bincount(groups, minlength=len(order))[order]
-    reached = (np.cumsum(sizes) - sizes / 2) / max(len(rounds), 1)
+    own = np.ones(len(rounds), np.bool_) if counted is None else counted
+    order = _order(rounds, groups, own, seed)
+    sizes = np.bincount(groups[own], minlength=len(order))[order]
+    reached = (np.cumsum(sizes) - sizes / 2) / max(own.sum(), 1)
     tested = np.empty(len(order), np.bool_)
-    tested[order] = reached >= 1 - test_share
+    tested[order] = (reached >= 1 - test_share) & (sizes > 0)
     return Split(np.flatnonzero(~tested[groups]), np.flatnonzero(tested[groups]), groups)
 
 
-def _order(rounds: Sequence[Round], groups: IntArray, seed: int) -> IntArray:
+def _order(rounds: Sequence[Round], groups: IntArray, own: NDArray[np.bool_], seed: int) -> IntArray:
     count = int(groups.max(initial=-1)) + 1
     drawn = np.random.default_rng(seed).permutation(count)
-    times = [r.created_at for r in rounds]
-    if not rounds or any(time is None for time in times):
+    times = [r.created_at for r, counts in zip(rounds, own, strict=True) if counts]
+    if not times or any(time is None for time in times):
         return drawn
     first = np.full(count, np.inf)
-    np.minimum.at(first, groups, np.array(times, np.float64))
+    np.minimum.at(first, groups[own], np.array(times, np.float64))
     return np.lexsort((drawn, first))
 
 

@@ -15,7 +15,8 @@ from router.confidence import ConfidencePredictor
 from router.errors import InvalidQuery
 from router.features import Extractor
 from router.menu import Menu
-from router.predictors import DifficultyPredictor
+from router.newcomers import Widened
+from router.predictors import DifficultyPredictor, Estimator
 from training.cascade_confidence import fit_cascades
 from training.fit.confidence import Example, examples_of, fit_confidence
 from training.fit.constant import fit_constant
@@ -47,6 +48,12 @@ class TrainedBundle:
     metrics: Mapping[str, Any]
     summary: Mapping[str, Any]
 
+    def estimator(self, menu: Menu) -> Estimator:
+        """The difficulty predictor for a menu that may hold arms that were not learnt."""
+        if len(self.menu) == len(menu):
+            return self.difficulty
+        return Widened.of(self.difficulty, self.menu, menu)
+
     def save(self, folder: Path) -> str:
         """Write the bundle; returns its version."""
         return save_bundle(
@@ -71,9 +78,9 @@ def train(
 ) -> TrainedBundle:
     """Split, fit, measure; then fit the shipped predictor on the test part too.
 
-    Rounds of arms that are not on the menu teach what makes a question hard, and are not measured on. Of the
-    menu, the bundle knows the arms of which there is a round of their family: to a service that offers the
-    others they are new (``router.newcomers``).
+    Rounds of arms that are not on the menu teach what makes a question hard, as many as there is room for
+    beside the menu's own; they are neither measured on nor counted. Of the menu, the bundle knows the arms of
+    whose family there is a round: to a service that offers the others they are new (``router.newcomers``).
 
     The metrics are those of the predictor fitted on the oldest part alone, tested on the latest; from its
     predictions there, the confidence predictor learns. Where the stages of the menu's cascades answered the
@@ -84,12 +91,13 @@ def train(
     kept = _thinned(rounds, menu, seed)
     taught = taught_by(menu, kept)
     known = Menu(tuple(arm for arm in taught if arm.id in menu))
-    parts = split(kept, seed)
+    own = np.array([r.arm in menu for r in kept])
+    parts = split(kept, seed, counted=own)
     table = tabulate(kept, parts.groups, extractor, taught, clip).judged_on(len(known))
     metrics: Mapping[str, Any] = {}
     examples: Sequence[Example] = ()
     old = _at_most(parts.fit, parts.groups, MOST_MEASURED, seed)
-    late = _at_most(parts.test[table.arm[parts.test] < len(known)], parts.groups, MOST_MEASURED // 4, seed)
+    late = _at_most(parts.test[own[parts.test]], parts.groups, MOST_MEASURED // 4, seed)
     tables = [table, *([table.take(old)] if len(old) and len(late) else [])]
     pieces = [partial(_fitted, each, known, seed, kind) for each in tables]
     difficulty, *measured = side_by_side(pieces, large=len(table) > MOST_CROSSED)
@@ -104,8 +112,8 @@ def train(
         "confidence": confidence.name,
         "seed": seed,
         "clip": clip,
-        **_summary(kept, len(rounds) - len(kept), parts.groups),
-        "of_other_arms": int((table.arm >= len(known)).sum()),
+        **_summary([r for r in kept if r.arm in menu], len(rounds) - len(kept), parts.groups[own]),
+        "of_other_arms": int((~own).sum()),
         "fit": len(old),
         "test": len(late),
     }
@@ -124,17 +132,24 @@ def _offered(r: Round, menu: Menu, known: Menu) -> Round:
 
 
 def _thinned(rounds: Sequence[Round], menu: Menu, seed: int) -> Sequence[Round]:
-    if not any(r.arm in menu for r in rounds):
+    """The menu's rounds of no more than ``MOST_QUESTIONS`` questions; of others, drawn at random, as many as
+    still fit into what is crossed out of fold."""
+    own = [r for r in rounds if r.arm in menu]
+    if not own:
         raise InvalidQuery(
             "There is no round to train on: no trace has an outcome, its prompt kept whole, and an arm "
             "of this menu."
         )
-    questions = list(dict.fromkeys(r.question_key for r in rounds))
-    if len(questions) <= MOST_QUESTIONS:
-        return rounds
-    chosen = np.random.default_rng(seed).choice(len(questions), MOST_QUESTIONS, replace=False)
-    kept = {questions[i] for i in chosen}
-    return [r for r in rounds if r.question_key in kept]
+    rng = np.random.default_rng(seed)
+    questions = list(dict.fromkeys(r.question_key for r in own))
+    if len(questions) > MOST_QUESTIONS:
+        chosen = {questions[i] for i in rng.choice(len(questions), MOST_QUESTIONS, replace=False)}
+        own = [r for r in own if r.question_key in chosen]
+    others = [r for r in rounds if r.arm not in menu]
+    room = max(MOST_CROSSED - len(own), 0)
+    if len(others) > room:
+        others = [others[i] for i in np.sort(rng.choice(len(others), room, replace=False))]
+    return own + others
 
 
 def _at_most(rows: IntArray, groups: IntArray, count: int, seed: int) -> IntArray:
@@ -161,7 +176,7 @@ def _summary(kept: Sequence[Round], left_out: int, groups: IntArray) -> dict[str
     return {
         "rounds": len(kept),
         "left_out": left_out,
-        "questions": int(groups.max()) + 1,
+        "questions": len(np.unique(groups)),
         "mean_reward": float(np.mean([r.reward for r in kept])),
         "first_at": min(times, default=None),
         "last_at": max(times, default=None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,12 @@ def _numbers(option: str, text: str, above: float) -> list[float]:
         found = [float(each) for each in _names(text)]
     except ValueError:
         found = []
-    if not found or not min(found) > above:
+    if not found or not all(isfinite(each) and each > above for each in found):
         raise InvalidQuery(
             f"--{option} takes numbers above {above:g} with commas, such as {_EXAMPLES[option]}, "
             f"not {text!r}."
         )
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _report(samples: Samples, folds: Folds | None, at_most: int, wanted: Wanted, seed: int) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _add_votes(
         paths = vote_paths(some, draws, seed)
         if name == "filtered":
             report["in_advance"]["vote"] = majority_vote(voters, paths, parts, seed)
-        report["stopping"][name] = stopping_section(voters, paths, parts, wanted, seed)
+        report["stopping"][name] = stopping_section(voters, paths, parts, wanted.of(draws), seed)
 
 
 def _parts(samples: Samples, folds: Folds | None, seed: int) -> Sequence[Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from training.train import train as train_bundle
 
 LEAST_QUESTIONS = 30
 """Judged, before a bundle is registered: with fewer nothing is held out that could tell it from a bad one."""
+MOST_NAMED = 10
+"""Arms in one line."""
 SHIFTS = 3
 """How often each arm replays a recorded question, each time beginning at another draw."""
 
@@ -35,7 +38,7 @@ def train(
     configuration = load_configuration(config)
     menu = configured_menu(configuration)
     rounds = _rounds(configuration, menu, traces, replay, kind, seed)
-    _say_rounds(rounds)
+    _say_rounds(rounds, menu)
     extractor = Extractor.of(configuration.decision.features, feature_options(configuration))
     trained = train_bundle(rounds.rounds, menu, extractor, kind, seed)
     _say_metrics(trained)
@@ -75,12 +78,17 @@ def _replayed(configuration: Configuration, menu: Menu, replay: Path, kind: str,
     first = train_bundle(
         replayed_rounds(table, menu, cold, price, SHIFTS).rounds, menu, cold.extractor, kind, seed
     )
-    learnt = Bundle(cold.extractor, first.difficulty, first.confidence, "first pass")
+    learnt = Bundle(cold.extractor, first.estimator(menu), first.confidence, "first pass")
     return replayed_rounds(table, menu, learnt, price, SHIFTS)
 
 
-def _say_rounds(rounds: Rounds) -> None:
+def _say_rounds(rounds: Rounds, menu: Menu) -> None:
     print(f"{len(rounds.rounds)} rounds to learn from")
+    others = Counter(r.arm for r in rounds.rounds if r.arm not in menu)
+    if others:
+        named = ", ".join(f"{arm} ({count})" for arm, count in others.most_common(MOST_NAMED))
+        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+        print(f"  {others.total()} of them only teach, since their arms are not on the menu: {named}{more}")
     for reason, count in rounds.dropped.items():
         print(f"  left out {count}: {reason}")
 

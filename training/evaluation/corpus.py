@@ -10,7 +10,7 @@ from router.features import Extractor
 from router.menu import Menu
 from router.query import Query
 from training.evaluation.grid import Grid, IntArray
-from training.logged_arms import logged_arm
+from training.logged_arms import TEACHING, logged_arm
 from training.rounds import Round
 from training.table import Features, Table, tabulate
 
@@ -72,5 +72,9 @@ def _rounds(grid: Grid) -> list[Round]:
 def _menu(grid: Grid, rows: IntArray) -> Menu:
     """An arm for each of the grid's, then one for each that also teaches."""
     costs = grid.cost_usd[rows].mean(axis=0)
-    own = [logged_arm(*each) for each in zip(grid.arms, grid.models, costs, strict=True)]
-    return Menu((*own, *(logged_arm(name, name, float(costs.mean())) for name in grid.others.arms)))
+    own = [
+        logged_arm(name, model, cost, name)
+        for name, model, cost in zip(grid.arms, grid.models, costs, strict=True)
+    ]
+    mean = float(costs.mean())
+    return Menu((*own, *(logged_arm(name, name, mean, TEACHING) for name in grid.others.arms)))

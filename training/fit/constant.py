@@ -13,8 +13,8 @@ PRIOR_ROUNDS = 4.0
 
 
 def fit_constant(table: Table) -> Constant:
-    """An arm's quality is its mean reward with four rounds of the prior's added, moved to what the
-    rounds have on average; without any round of its own it keeps just that. Cost and latency: means
+    """An arm's quality is its mean reward with four rounds of the prior's added, moved to what the judged
+    arms' rounds have on average; without any round of its own it keeps just that. Cost and latency: means
     and quantiles of the arm's own rounds, or the prior's where it has none."""
     menu = table.menu
     prior = Constant.prior(menu).constants
@@ -30,11 +30,12 @@ def fit_constant(table: Table) -> Constant:
 
 
 def _moved(quality: FloatArray, table: Table) -> FloatArray:
-    """The prior, with its logit shifted so that its mean over the rounds is near theirs."""
-    if not len(table):
+    """The prior, with its logit shifted so that its mean over the judged arms' rounds is near theirs."""
+    own = table.arm < table.judged_arms
+    if not own.any():
         return quality
-    seen = float(np.clip(table.reward.mean(), 0.02, 0.98))
-    believed = float(quality[table.arm].mean())
+    seen = float(np.clip(table.reward[own].mean(), 0.02, 0.98))
+    believed = float(quality[table.arm[own]].mean())
     shift = np.log(seen / (1 - seen)) - np.log(believed / (1 - believed))
     moved: FloatArray = 1 / (1 + np.exp(-(np.log(quality / (1 - quality)) + shift)))
     return moved

@@ -86,6 +86,10 @@ class Wanted:
     prices: Sequence[float]
     fewer: Sequence[float] = ()
 
+    def of(self, draws: int) -> Wanted:
+        """Those that votes of so many draws can have: one draw at least is made."""
+        return Wanted(self.prices, [times for times in self.fewer if times <= draws])
+
 
 def learn_stopping(
     paths: Paths, states: States, parts: Sequence[Part], arms: int, wanted: Wanted, seed: int
