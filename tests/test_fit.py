@@ -200,10 +200,10 @@ def test_others_fill_up_the_room_that_the_menus_rounds_leave(monkeypatch: pytest
     assert (summary["rounds"], summary["of_other_arms"]) == (100, 50)
 
 
-@pytest.mark.parametrize("cost", [None, float("nan"), float("inf")])
+@pytest.mark.parametrize("cost", [None, float("nan")])
 def test_costs_of_a_gone_arm_may_be_unknown(cost: float | None) -> None:
     """It teaches all the same, and the menu's costs are finite."""
-    gone = of_a_gone_arm(50, cost_usd=cost if cost is None or cost != float("inf") else None)
+    gone = of_a_gone_arm(50, cost_usd=cost)
     taught = train(planted_rounds(MENU, 150) + gone, MENU, EXTRACTOR, "logistic")
     estimate = taught.difficulty.estimate(EXTRACTOR(gone[0].query))
     assert np.isfinite(estimate.cost_usd).all()
