@@ -12,12 +12,17 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 from service_process import ROOT, environment, free_port, server_process, serving, tables, write_toml
 
+from effortwise.bundled import DATA, POOL
 from effortwise.cli import main
 from effortwise.commands.catalogue import KINDS
+from router.bundle import load_bundle
+from router.configuration import load_configuration
+from router.configured import configured_menu
 
 COMMANDS = [
     "serve",
@@ -282,3 +287,19 @@ def essence(folder: Path) -> list[tuple[object, ...]]:
         ).fetchall()
     finally:
         connection.close()
+
+
+def test_replay_where_some_arms_can_answer_nothing(tmp_path: Path) -> None:
+    """Of questions without a verifier, arms that need one have no rounds: the bundle leaves them out, and
+    what was learnt of the others stands at their places."""
+    pool = parquet.read_table(POOL)
+    rows = pool.to_pylist()
+    plain = list(dict.fromkeys(row["query_id"] for row in rows if not row["verifier"]))[:24]
+    few = [row for row in rows if row["query_id"] in plain]
+    parquet.write_table(pa.Table.from_pylist(few, schema=pool.schema), tmp_path / "few.parquet")
+    bundle = tmp_path / "bundle"
+    config = str(DATA / "demo.toml")
+    done = run("train", "--config", config, "--replay", str(tmp_path / "few.parquet"), "--out", str(bundle))
+    assert done.returncode == 0, done.stderr
+    menu = configured_menu(load_configuration(DATA / "demo.toml"))
+    assert load_bundle(bundle, menu).newcomers == tuple(name for name in menu.ids if "best_of_n" in name)
