@@ -32,7 +32,17 @@ def picture(path: Path, title: str, cost: str, quality: str) -> Iterator[Any]:
         plt.close(figure)
 
 
-def name_point(axes: Any, name: str, at: tuple[float, float], color: str, *, before: bool = False) -> None:
-    """Write a name beside a point; ``before`` it, where there is no room behind."""
-    offset, side = ((-6, 6), "right") if before else ((6, 6), "left")
+def name_point(
+    axes: Any,
+    name: str,
+    at: tuple[float, float],
+    color: str,
+    *,
+    before: bool = False,
+    below: bool = False,
+) -> None:
+    """Write a name beside a point; ``before`` it, where there is no room behind; ``below`` its height, where
+    a neighbour's name stands above."""
+    across, side = (-6, "right") if before else (6, "left")
+    offset = across, -12 if below else 6
     axes.annotate(name, at, xytext=offset, textcoords="offset points", fontsize=8, color=color, ha=side)
