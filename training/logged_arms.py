@@ -43,9 +43,10 @@ def taught_by(menu: Menu, rounds: Sequence[Round]) -> Menu:
 
 def narrowed(predictor: DifficultyPredictor, menu: Menu) -> DifficultyPredictor:
     """The predictor for some of its arms; itself, where these are all."""
-    if len(menu) == len(predictor.state().values["arms"]):
+    state = predictor.state()
+    if len(menu) == len(state.values["arms"]):
         return predictor
-    return PREDICTORS[predictor.name].restore(predictor.state(), menu)
+    return PREDICTORS[predictor.name].restore(state, menu)
 
 
 def _of(name: str, rounds: Iterable[Round]) -> Arm:
