@@ -207,11 +207,16 @@ def characterise(
 
 
 @app.command()
-def promote(config: ConfigPath = LOCAL) -> None:
+def promote(
+    config: ConfigPath = LOCAL,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also if it predicts worse than the bundle that serves.")
+    ] = False,
+) -> None:
     """Make the challenger the champion; a running service swaps to it."""
     from effortwise.commands.registry import promote as run
 
-    run(config)
+    run(config, anyway)
 
 
 @app.command()

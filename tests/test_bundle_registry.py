@@ -135,6 +135,22 @@ def test_nothing_to_promote(registry: BundleRegistry) -> None:
         registry.rollback()
 
 
+@pytest.mark.parametrize(("gain", "refused"), [((-0.03, -0.01), True), ((-0.03, 0.01), False)])
+def test_what_predicts_worse_than_the_incumbent_is_not_promoted(
+    registry: BundleRegistry, bundle: Path, gain: tuple[float, float], refused: bool
+) -> None:
+    """Worse with its whole interval, a challenger needs to be asked for; in doubt it does not."""
+    low, high = gain
+    metrics = {"incumbent": {"version": "abc", "gain": {"mean": -0.02, "low": low, "high": high}}}
+    number = registry.register(bundle, {}, metrics)
+    if refused:
+        with pytest.raises(BundleError, match=r"higher by 0\.0100 to 0\.0300.*--anyway"):
+            registry.promote()
+        assert registry.version(CHAMPION) is None
+        assert registry.version(CHALLENGER) == number
+    assert registry.promote(anyway=refused) == number
+
+
 def test_fetched_once(registry: BundleRegistry, bundle: Path, tmp_path: Path) -> None:
     """A version that is there is not downloaded again, and nothing else is left in the folder."""
     register(registry, bundle, 1)

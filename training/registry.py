@@ -24,6 +24,7 @@ EXPERIMENT = "effortwise"
 _PREVIOUS = "previous_champion"
 _WITHDRAWN = "champion_withdrawn"
 _ARTEFACT = "bundle"
+_GAIN = "incumbent.gain"
 _UNMEASURED = "arms"  # their ids are no metric names; the bundle's manifest has them
 
 
@@ -60,12 +61,16 @@ class BundleRegistry:
             found = _aliased(client, self.model, alias)
             return None if found is None else int(found.version)
 
-    def promote(self) -> int:
-        """The challenger becomes the champion; returns its number. ``BundleError`` without a challenger."""
+    def promote(self, *, anyway: bool = False) -> int:
+        """The challenger becomes the champion; returns its number. ``BundleError`` without a challenger, and
+        where it was shown to predict worse than the bundle that served when it was trained (see
+        ``training.incumbent``), unless it is to be promoted ``anyway``."""
         with _mlflow(self.tracking_uri) as client:
             challenger = _aliased(client, self.model, CHALLENGER)
             if challenger is None:
                 raise BundleError(f"The model {self.model!r} has no challenger to promote: train one first.")
+            if not anyway:
+                _refuse_worse(client, challenger)
             champion = _aliased(client, self.model, CHAMPION)
             if champion is None and _PREVIOUS in challenger.tags:  # of an earlier time
                 client.delete_model_version_tag(self.model, challenger.version, _PREVIOUS)
@@ -183,6 +188,17 @@ def _aliased(client: Any, model: str, alias: str) -> Any:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
+
+
+def _refuse_worse(client: Any, challenger: Any) -> None:
+    measured = client.get_run(challenger.run_id).data.metrics
+    low, high = measured.get(f"{_GAIN}.low"), measured.get(f"{_GAIN}.high")
+    if high is not None and high < 0:
+        raise BundleError(
+            f"Version {challenger.version} predicts worse than the bundle that served when it was trained: "
+            f"its log loss on rounds new to both is higher by {-high:.4f} to {-low:.4f}. Train on more, or "
+            "`promote --anyway`."
+        )
 
 
 def _withdrawn(client: Any, model: str) -> bool:

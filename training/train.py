@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from router.bundle import save_bundle
+from router.bundle import Bundle, save_bundle
 from router.confidence import ConfidencePredictor
 from router.errors import InvalidQuery
+from router.estimate import FloatArray
 from router.features import Extractor
 from router.menu import Menu
 from router.newcomers import Widened
@@ -22,7 +23,8 @@ from training.fit.confidence import Example, examples_of, fit_confidence
 from training.fit.constant import fit_constant
 from training.fit.difficulty import fit_difficulty
 from training.folds import MOST_CROSSED
-from training.held_out import evaluate
+from training.held_out import estimates_by_round, evaluate
+from training.incumbent import against_incumbent
 from training.logged_arms import narrowed, taught_by
 from training.parallel import side_by_side
 from training.rounds import Round
@@ -75,6 +77,7 @@ def train(
     seed: int = 0,
     *,
     clip: float | None = None,
+    incumbent: Bundle | None = None,
 ) -> TrainedBundle:
     """Split, fit, measure; then fit the shipped predictor on the test part too.
 
@@ -85,8 +88,9 @@ def train(
     The metrics are those of the predictor fitted on the oldest part alone, tested on the latest; from its
     predictions there, the confidence predictor learns. Where the stages of the menu's cascades answered the
     same questions, it also learns what agreement across arms is worth. kind: see ``fit_difficulty``. clip:
-    see ``tabulate``. The same rounds and seed give the same bundle. ``InvalidQuery`` without any round of
-    the menu, ``ConfigurationError`` for an unknown kind.
+    see ``tabulate``. incumbent: the bundle that serves now, loaded for the menu: the metrics' ``incumbent``
+    compares both on tested rounds that it has not seen. The same rounds and seed give the same bundle.
+    ``InvalidQuery`` without any round of the menu, ``ConfigurationError`` for an unknown kind.
     """
     kept = _thinned(rounds, menu, seed)
     taught = taught_by(menu, kept)
@@ -104,7 +108,11 @@ def train(
     if measured:
         test, tested = replace(table.take(late), menu=known), [_offered(kept[i], menu, known) for i in late]
         metrics = evaluate(measured[0], narrowed(fit_constant(tables[1]), known), test, tested, seed)
-        examples = _examples(measured[0], test, tested)
+        quality = _own_quality(measured[0], test)
+        examples = _examples(quality, tested)
+        if incumbent is not None:
+            both = against_incumbent(incumbent, menu, tested, quality, test.group, seed)
+            metrics = {**metrics, "incumbent": both}
     agreement = fit_confidence(examples)
     confidence = fit_cascades(kept, table, menu, agreement, kind, seed) or agreement
     summary = {
@@ -164,9 +172,12 @@ def _at_most(rows: IntArray, groups: IntArray, count: int, seed: int) -> IntArra
     return picked
 
 
-def _examples(difficulty: DifficultyPredictor, table: Table, rounds: Sequence[Round]) -> list[Example]:
-    seen, place = np.unique(table.query, return_inverse=True)
-    quality = difficulty.estimates(table.features.take(seen)).quality[place, table.arm]
+def _own_quality(difficulty: DifficultyPredictor, table: Table) -> FloatArray:
+    """P(success) of each round's arm, shape (rounds,)."""
+    return np.asarray(estimates_by_round(difficulty, table).quality[np.arange(len(table)), table.arm])
+
+
+def _examples(quality: FloatArray, rounds: Sequence[Round]) -> list[Example]:
     prior = {r.query.id + r.arm: float(q) for r, q in zip(rounds, quality, strict=True)}
     return examples_of(rounds, lambda r: prior[r.query.id + r.arm])
 

@@ -18,9 +18,9 @@ from training.registry import CHAMPION, BundleRegistry
 _log = logging.getLogger(__name__)
 
 
-def promote(config: Path) -> None:
+def promote(config: Path, anyway: bool) -> None:
     """The challenger becomes the champion."""
-    number = configured_registry(load_configuration(config)).promote()
+    number = configured_registry(load_configuration(config)).promote(anyway=anyway)
     print(f"version {number} is the champion")
 
 

@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from effortwise.bundled import starting_bundle
 from effortwise.commands.traces import open_store
-from router.bundle import Bundle, cold_bundle
+from router.bundle import Bundle, cold_bundle, load_bundle
 from router.configuration import Configuration, load_configuration
 from router.configured import configured_menu, feature_options
-from router.errors import ConfigurationError
+from router.errors import BundleError, ConfigurationError, StoreError
 from router.features import Extractor
 from router.menu import Menu
 from router.price import Price
+from training.incumbent import LEAST_QUESTIONS as LEAST_COMPARED
 from training.interchange import rounds_from_parquet
 from training.recorded import read_recorded, replayed_rounds
-from training.registry import BundleRegistry
+from training.registry import CHAMPION, BundleRegistry
 from training.rounds import Rounds, rounds_from_traces
 from training.train import TrainedBundle
 from training.train import train as train_bundle
@@ -40,8 +42,11 @@ def train(
     rounds = _rounds(configuration, menu, traces, replay, kind, seed)
     _say_rounds(rounds, menu)
     extractor = Extractor.of(configuration.decision.features, feature_options(configuration))
-    trained = train_bundle(rounds.rounds, menu, extractor, kind, seed)
+    serving = _incumbent(configuration, menu)
+    trained = train_bundle(rounds.rounds, menu, extractor, kind, seed, incumbent=serving)
     _say_metrics(trained)
+    if serving is not None:
+        _say_incumbent(trained)
     if out is not None:
         print(f"bundle {trained.save(out)} written to {out}")
     else:
@@ -105,10 +110,43 @@ def _say_metrics(trained: TrainedBundle) -> None:
         print("  not shown to beat constants per arm: the interval of gain (log loss saved) reaches zero")
 
 
+def _incumbent(configuration: Configuration, menu: Menu) -> Bundle | None:
+    """The bundle that serves now: the champion, or the one of the configuration."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            section = configuration.registry
+            champion = None
+            if section is not None:
+                champion = configured_registry(configuration).fetch(CHAMPION, Path(folder))
+            path = champion or starting_bundle(configuration)
+            return None if path is None else load_bundle(path, menu, feature_options(configuration))
+        except (BundleError, StoreError) as error:
+            print(f"not compared with the bundle that serves: {error}")
+            return None
+
+
+def _say_incumbent(trained: TrainedBundle) -> None:
+    both = trained.metrics.get("incumbent")
+    if both is None:
+        print(
+            f"not compared with the bundle that serves: fewer than {LEAST_COMPARED} tested questions are "
+            "later than all that it learnt from"
+        )
+        return
+    gain = both["gain"]
+    print(
+        f"against bundle {both['version']}, which serves, on {both['rounds']} rounds that it has not seen: "
+        f"log loss {both['log_loss_of_this']:.4f}, its own {both['log_loss']:.4f}, "
+        f"saved {gain['mean']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
+    )
+    if gain["high"] < 0:
+        print("  it predicts worse: `effortwise promote` refuses it without --anyway")
+
+
 def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     for key, value in metrics.items():
-        if isinstance(value, Mapping) and key != "arms":
+        if isinstance(value, Mapping) and key not in ("arms", "incumbent"):
             found += _numbers(value, f"{prefix}{key}.")
         elif isinstance(value, int | float):
             found.append((prefix + key, float(value)))
