@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.targets import SETS, Set, grid_of, percent, points
+from benchmarks.targets import SETS, Set, encoder_of, grid_of, needs_encoder, percent, points
 from router.estimate import Estimate, FloatArray
-from router.features import Extractor
 from training.evaluation.answer_aware import NAME, Answers
 from training.evaluation.comparison import Protocol, parts_of
 from training.evaluation.corpus import Corpus
@@ -50,18 +49,20 @@ def main() -> None:
     if folder is None:
         sys.exit("EFFORTWISE_TRACES names no folder of traces.")
     chosen_set = next(each for each in SETS if each.name == arguments.name)
+    needs_encoder(chosen_set)
     print_curve(chosen_set, Path(folder), arguments.answers, arguments.seed)
 
 
 def print_curve(chosen_set: Set, traces: Path, answers: bool, seed: int) -> None:
     """A row for each share of the labels, and the oracle's."""
-    protocol = Protocol(Folds(1, 5) if chosen_set.protocol.folds else None, seed=seed)
+    passes = Folds(1, 5) if chosen_set.protocol.folds else None
+    protocol = Protocol(passes, seed=seed, encoder=encoder_of(chosen_set))
     grid = grid_of(chosen_set, traces)
     whole = parts_of(grid, question_groups(grid), protocol)
     most = min(len(part.train) for part in whole)
     print("| labels | log loss | saved at -1 point | read off test | over best single at its cost | APGR |")
     print("|---|---|---|---|---|---|")
-    corpus = Corpus.of(grid, question_groups(grid), Extractor.of())
+    corpus = Corpus.of(grid, question_groups(grid), protocol.extractor())
     for share in SHARES:
         some = Protocol(protocol.folds, None if share == 1 else int(share * most), seed=seed)
         parts = parts_of(grid, question_groups(grid), some)

@@ -1,7 +1,8 @@
 """The routing targets, measured: every set and pool of the table, ours beside the plain baseline.
 
 ``python -m benchmarks.targets [--only NAME] [--out FOLDER] [--seed N]``. The traces are found in the folder
-that ``EFFORTWISE_TRACES`` names. Each set leaves its report as JSON in the folder; a set whose report lies
+that ``EFFORTWISE_TRACES`` names, a sentence encoder in the one that ``EFFORTWISE_ENCODER`` does: without it,
+sets that use one are left out. Each set leaves its report as JSON in the folder; a set whose report lies
 there already is shown from it, unless it is named by ``--only``. The printed table is Markdown.
 """
 
@@ -11,7 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ class Set:
     also: tuple[str, ...] = ()
     """Models outside the pool that are learnt from: where that lowered the log loss out of fold on training
     rows."""
+    encoder: bool = False
+    """Whether a sentence encoder's vectors are features, too."""
 
 
 def main() -> None:
@@ -79,10 +82,24 @@ def main() -> None:
     if folder is None:
         sys.exit("EFFORTWISE_TRACES names no folder of traces.")
     arguments.out.mkdir(parents=True, exist_ok=True)
+    wanted = [each for each in SETS if encoder_of(each) or not each.encoder]
     if arguments.only:
         chosen = next(each for each in SETS if each.name == arguments.only)
+        needs_encoder(chosen)
         measured(chosen, Path(folder), arguments.out, arguments.seed, afresh=True)
-    print_table(arguments.out, [] if arguments.only else SETS, Path(folder), arguments.seed)
+    print_table(arguments.out, [] if arguments.only else wanted, Path(folder), arguments.seed)
+
+
+def encoder_of(chosen: Set) -> Path | None:
+    """The folder of the sentence encoder, where the set uses one and there is one."""
+    folder = os.environ.get("EFFORTWISE_ENCODER")
+    return Path(folder) if folder and chosen.encoder else None
+
+
+def needs_encoder(chosen: Set) -> None:
+    """Ends the process where the set uses an encoder and there is none."""
+    if chosen.encoder and encoder_of(chosen) is None:
+        sys.exit(f"{chosen.name} needs a sentence encoder: EFFORTWISE_ENCODER names no folder of one.")
 
 
 def measured(chosen: Set, traces: Path, out: Path, seed: int, *, afresh: bool = False) -> Report:
@@ -91,7 +108,7 @@ def measured(chosen: Set, traces: Path, out: Path, seed: int, *, afresh: bool = 
     if path.exists() and not afresh:
         known: Report = orjson.loads(path.read_bytes())
         return known
-    protocol = Protocol(chosen.protocol.folds, chosen.protocol.labels, chosen.protocol.leave_out, seed)
+    protocol = replace(chosen.protocol, seed=seed, encoder=encoder_of(chosen))
     grid = grid_of(chosen, traces)
     seen = Answers() if chosen.answers else None
     found = compare(grid, protocol, lambda words: print(f"{chosen.name}: {words}", file=sys.stderr), seen)
@@ -302,6 +319,7 @@ EVERY_MODEL = ("all",)
 SETS = (
     Set("mmlu_1500", ROUTERS, "routellm_mmlu", None, Protocol(labels=1500), (apgr(0.65),)),
     Set("mmlu", ROUTERS, "routellm_mmlu", None, SPLIT, (apgr(0.70),)),
+    Set("mmlu_encoder", ROUTERS, "routellm_mmlu", None, SPLIT, (apgr(0.70),), encoder=True),
     Set(
         "gsm8k",
         ROUTERS,

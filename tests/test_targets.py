@@ -93,6 +93,24 @@ def test_sets_are_told_apart_by_name() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_a_set_with_an_encoder_needs_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, the set is left out of the whole table, and named where it is asked for by itself."""
+    (chosen,) = (each for each in targets.SETS if each.encoder)
+    monkeypatch.delenv("EFFORTWISE_ENCODER", raising=False)
+    monkeypatch.setenv("EFFORTWISE_TRACES", str(tmp_path))
+    with pytest.raises(SystemExit, match=f"{chosen.name} needs a sentence encoder: EFFORTWISE_ENCODER"):
+        targets.needs_encoder(chosen)
+    wanted: list[str] = []
+    monkeypatch.setattr(targets, "print_table", lambda _, sets, *__: wanted.extend(s.name for s in sets))
+    monkeypatch.setattr("sys.argv", ["targets", "--out", str(tmp_path)])
+    targets.main()
+    assert wanted == [each.name for each in targets.SETS if not each.encoder]
+    monkeypatch.setenv("EFFORTWISE_ENCODER", str(tmp_path))
+    targets.needs_encoder(chosen)
+    assert targets.encoder_of(chosen) == tmp_path
+    assert targets.encoder_of(targets.SETS[0]) is None
+
+
 @pytest.mark.skipif(TRACES is None, reason="EFFORTWISE_TRACES names no folder of traces")
 @pytest.mark.parametrize("name", ["arc_c", "mbpp"])
 def test_a_pool_is_that_of_the_published_figures(name: str) -> None:
