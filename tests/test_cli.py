@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -303,3 +305,53 @@ def test_replay_where_some_arms_can_answer_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     menu = configured_menu(load_configuration(DATA / "demo.toml"))
     assert load_bundle(bundle, menu).newcomers == tuple(name for name in menu.ids if "best_of_n" in name)
+
+
+def test_a_challenger_that_predicts_worse_must_be_asked_for(here: Run, tmp_path: Path) -> None:
+    """``train`` tells how it compares with the champion on later rounds; ``promote`` refuses what is shown
+    to be worse, and names the way past it."""
+    config = str(tmp_path / "demo.toml")
+    shutil.copy(DATA / "demo.toml", config)
+    right, both = tmp_path / "right.parquet", tmp_path / "both.parquet"
+    write_rounds(right, 300, 0)
+    write_rounds(both, 600, 240)
+    first = here("train", "--config", config, "--traces", str(right))
+    assert first.returncode == 0, first.stderr
+    assert "the bundle that serves" not in first.stdout
+    assert here("promote", "--config", config).stdout == "version 1 is the champion\n"
+    again = here("train", "--config", config, "--traces", str(right))
+    assert (
+        "not compared with the bundle that serves: fewer than 30 tested questions are later" in again.stdout
+    )
+    worse = here("train", "--config", config, "--traces", str(both))
+    assert "which serves, on 120 rounds that it has not seen: log loss" in worse.stdout
+    assert "it predicts worse: `effortwise promote` refuses it without --anyway" in worse.stdout
+    refused = here("promote", "--config", config)
+    assert refused.returncode == 2
+    assert "Version 3 predicts worse than the bundle that served" in refused.stderr
+    assert here("promote", "--config", config, "--anyway").stdout == "version 3 is the champion\n"
+
+
+def write_rounds(path: Path, count: int, misjudged: int) -> None:
+    """Sums are right step by step, names directly; of the later rounds, but for the last fifth of all, so
+    many are judged the other way round."""
+    rng = random.Random(0)
+    rows = []
+    for i in range(count):
+        sums = bool(i % 2)
+        question = f"What is {i} plus {i + 7}?" if sums else f"Name a town near place {i} with a river."
+        strategy = "chain_of_thought" if rng.random() < 0.5 else "direct"
+        right = (strategy == "chain_of_thought") == sums
+        if 0.8 * count - misjudged <= i < 0.8 * count:
+            right = not right
+        rows.append(
+            {
+                "query_id": str(i),
+                "query": question,
+                "model": "smollm2",
+                "strategy": strategy,
+                "score": float(right),
+                "created_at": 1e9 + i,
+            }
+        )
+    parquet.write_table(pa.Table.from_pylist(rows), path)
