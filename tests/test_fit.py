@@ -16,6 +16,7 @@ from router.bundle import load_bundle
 from router.errors import ConfigurationError, InvalidQuery
 from router.features import Extractor
 from router.learnt.platt import Platt
+from router.menu import Menu
 from router.query import Query
 from training.calibrate import fit_platt
 from training.families import Families
@@ -227,6 +228,33 @@ def test_an_arm_without_rounds_is_not_learnt(tmp_path: Path) -> None:
     assert trained.metrics["value"]["logged"]["rounds"] == trained.metrics["rounds"]
     trained.save(tmp_path / "bundle")
     assert load_bundle(tmp_path / "bundle", MENU).newcomers == ("small/steps",)
+
+
+@pytest.mark.parametrize(("gone", "known"), [("small/checked@16", True), ("small/checked@x", False)])
+def test_a_rung_that_left_the_menu_teaches_its_family(gone: str, known: bool) -> None:
+    """Its family's other rungs are known by it, as by each other: more compute is better, and nothing else
+    was logged of the family. What is no rung of it teaches what is hard, no more."""
+    others = [
+        replace(r, propensities=None)
+        for r in planted_rounds(MENU, 500)
+        if not r.arm.startswith("small/checked")
+    ]
+    rungs = [
+        replace(r, propensities=None, arm="small/checked@16" if r.arm == "small/checked@8" else r.arm)
+        for r in planted_rounds(MENU, 4000, seed=3)
+        if r.arm in ("small/checked@2", "small/checked@8")
+    ]
+    few = Menu(tuple(arm for arm in MENU if arm.id not in ("small/checked@2", "small/checked@8")))
+    logged = [replace(r, arm=gone if r.arm == "small/checked@16" else "small/checked@1") for r in rungs]
+    logged = logged if known else [r for r in logged if r.arm == gone]
+    trained = train(others + logged, few, EXTRACTOR, "logistic")
+    assert ("small/checked@4" in trained.menu.ids) == known
+    assert trained.summary["of_other_arms"] == len(logged)
+    assert set(trained.metrics["arms"]) <= set(trained.menu.ids)
+    if known:
+        told = trained.difficulty.estimate(EXTRACTOR(rungs[0].query)).quality
+        middle = told[trained.menu.ids.index("small/checked@4")]
+        assert 0.4 < middle < 0.9  # planted: 0.5 with two draws, which are called one here, and 0.9 with 16
 
 
 def test_nothing_to_learn_from() -> None:
