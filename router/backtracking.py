@@ -1,4 +1,4 @@
-"""What a regular expression may cost: an upper bound on how often it backtracks, from its text alone.
+"""What a regular expression may cost: an upper bound on how often it backtracks, from its parse tree.
 
 Python's matcher cannot be interrupted, so a caller's pattern must be bounded before it runs. The number
 of ways in which a pattern can divide a text of n characters among its parts is at most
@@ -8,20 +8,12 @@ of ways in which a pattern can divide a text of n characters among its parts is 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from re import _constants, _parser  # type: ignore[attr-defined]  # what the matcher itself runs
+from typing import Any, TypeAlias
 
 MAX_REPEATED_WAYS = 1e12  # beyond it no text is short enough
-
-_PIECE = re.compile(
-    r"\\."  # an escaped character
-    r"|\[\^?\]?(?:\\.|[^\]\\])*\]"  # a character class
-    r"|\((?:\?(?:[:>]|P<\w+>|<?[=!]|[aiLmsux-]+[:)]))?"  # the start of a group, or flags
-    r"|\)|(?:[*+?]|\{\d*,?\d*\})[?+]?|\||.",
-    re.DOTALL,
-)
-_COUNTED = re.compile(r"\{(\d*)(,?)(\d*)\}[?+]?")
 
 
 class Explosive(ValueError):
@@ -48,71 +40,71 @@ class Ways:
         if most is None:
             if self != ONE:
                 raise Explosive("it repeats a group that holds repeats or alternatives")
-            return Ways(1)
+            return ANY_NUMBER
         paths = self.paths**most * (most - least + 1) if self.paths < MAX_REPEATED_WAYS else self.paths
         return Ways(self.degree * most, min(paths, MAX_REPEATED_WAYS))
 
 
 ONE = Ways()
+ANY_NUMBER = Ways(1)
 
+Parts: TypeAlias = Iterable[tuple[Any, Any]]
+"""Codes with their arguments, as Python's parser gives them."""
 
-@dataclass(slots=True)
-class _Group:
-    """An open group: its finished alternatives, the current one, and the part that a repeat would take."""
-
-    looks_around: bool = False
-    finished: Ways | None = None
-    current: Ways = ONE
-    last: Ways = ONE
-
-    def add(self, part: Ways) -> None:
-        self.current, self.last = self.current.then(self.last), part
-
-    def next_alternative(self) -> None:
-        self.finished, self.current, self.last = self.ways(), ONE, ONE
-
-    def ways(self) -> Ways:
-        whole = self.current.then(self.last)
-        return whole if self.finished is None else self.finished.otherwise(whole)
+_PLAIN = frozenset({"LITERAL", "NOT_LITERAL", "ANY", "IN", "AT"})
+_REPEATS = frozenset({"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"})
+_ASSERTIONS = frozenset({"ASSERT", "ASSERT_NOT"})
 
 
 @dataclass(slots=True)
 class _Reading:
-    open_groups: list[_Group] = field(default_factory=lambda: [_Group()])
-    looked_around: list[Ways] = field(default_factory=list)
+    """tried: the ways to reach each look-around outside repeats and to match it. It never backtracks once it
+    has matched, so they do not multiply what follows; what is repeated tries its look-arounds each time."""
 
-    def read(self, piece: str) -> None:
-        group = self.open_groups[-1]
-        if piece == "|":
-            group.next_alternative()
-        elif piece == ")" and len(self.open_groups) > 1:
-            self._close()
-        elif piece.startswith("(") and not piece.endswith(")"):
-            self.open_groups.append(_Group(looks_around=piece[-1] in "=!"))
-        elif (bounds := _bounds(piece)) is not None:
-            group.last = group.last.repeated(*bounds)
-        else:
-            group.add(ONE)
+    tried: list[Ways] = field(default_factory=list)
 
-    def _close(self) -> None:
-        closed = self.open_groups.pop()
-        if closed.looks_around:  # it never backtracks once it has matched
-            self.looked_around.append(closed.ways())
-        self.open_groups[-1].add(ONE if closed.looks_around else closed.ways())
+    def sequence(self, parts: Parts, before: Ways | None) -> Ways:
+        """before: the ways to come here, ``None`` within a repeat."""
+        ways = ONE
+        for code, argument in parts:
+            reached = None if before is None else before.then(ways)
+            ways = ways.then(self._part(str(code), argument, reached))
+        return ways
+
+    def _part(self, code: str, argument: Any, before: Ways | None) -> Ways:
+        if code in _PLAIN:
+            return ONE
+        if code in _REPEATS:
+            least, most, inner = argument
+            bound = None if most is _constants.MAXREPEAT else int(most)
+            return self.sequence(inner, None).repeated(int(least), bound)
+        if code in _ASSERTIONS:
+            ways = self.sequence(argument[1], before)
+            if before is None:
+                return ways
+            self.tried.append(before.then(ways))
+            return ONE
+        if code == "GROUPREF":  # it compares as much as the group holds
+            return ANY_NUMBER
+        first, *others = (self.sequence(each, before) for each in _alternatives(code, argument))
+        for other in others:
+            first = first.otherwise(other)
+        return first
 
 
-def _bounds(piece: str) -> tuple[int, int | None] | None:
-    """How often a repeat takes its part; ``None`` where the piece is no repeat."""
-    if piece[0] in "*+?":
-        return {"*": (0, None), "+": (1, None), "?": (0, 1)}[piece[0]]
-    counted = _COUNTED.fullmatch(piece)
-    if counted is None or not (counted[1] or counted[3]):
-        return None
-    least = int(counted[1] or 0)
-    return least, (int(counted[3]) if counted[3] else None) if counted[2] else least
+def _alternatives(code: str, argument: Any) -> Sequence[Parts]:
+    known: Mapping[str, Callable[[], Sequence[Parts]]] = {
+        "BRANCH": lambda: argument[1],
+        "SUBPATTERN": lambda: [argument[3]],
+        "ATOMIC_GROUP": lambda: [argument],
+        "GROUPREF_EXISTS": lambda: [argument[1], argument[2] or ()],
+    }
+    if code not in known:
+        raise Explosive(f"{code} is not read")
+    return known[code]()
 
 
-def longest_text(pattern: str, steps: float) -> int:
+def longest_text(pattern: str, steps: float, flags: int = 0) -> int:
     """How many characters a valid pattern may search so that it takes at most about ``steps`` steps.
 
     ``Explosive`` where the ways are exponential, or where the pattern cannot be read for certain.
@@ -121,14 +113,5 @@ def longest_text(pattern: str, steps: float) -> int:
     (1000, 100)
     """
     reading = _Reading()
-    for piece in _pieces(pattern):
-        reading.read(piece)
-    tried = [reading.open_groups[0].ways(), *reading.looked_around]
+    tried = [reading.sequence(_parser.parse(pattern, flags), ONE), *reading.tried]
     return min(int((steps / len(tried) / ways.paths) ** (1 / (ways.degree + 1)) + 1e-9) for ways in tried)
-
-
-def _pieces(pattern: str) -> Iterator[str]:
-    for piece in _PIECE.findall(pattern):
-        if piece.startswith("(?") and piece[-1] in ":)" and "x" in piece:
-            raise Explosive("verbose patterns are not read")
-        yield piece

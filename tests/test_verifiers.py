@@ -244,7 +244,8 @@ async def test_regex_sees_the_answer_and_not_the_reasoning():
     [
         *("(a+)+$", "(a*)*b", "(?:a|aa)+$", "((a+)b?)*c", "(a?){40}a{40}", r"(\w+\s?)*x", "([a-z]+){2,}"),
         *("a?" * 40 + "a" * 40, "(a|a)" * 40, "a*" * 12 + "b", "(?x)(a+) +$", "(?=(a+)+$)b", "(a+){20}"),
-        *("(a?){100000}", "a{1,99999999999}"),
+        *("(a?){100000}", "a{1,99999999999}", "(?#[)(a+)+b(?#])", "(?#()" + "a*" * 12 + "b"),
+        *("(?:(?=[^y]*y)a)*b", r"(a*)\1*b"),
     ],
 )
 def test_patterns_that_could_take_for_ever_are_refused(pattern):
@@ -268,6 +269,8 @@ def test_patterns_that_could_take_for_ever_are_refused(pattern):
         (r"(?P<year>\d{4})-(?P<month>\d\d)", "2026-11"),
         (r"(?i:yes)", "YES"),
         ("{}", "{}"),
+        ("(?#a comment: ([)year", "the year"),
+        (r"(\w)\1", "moon"),
     ],
 )
 async def test_ordinary_patterns_are_taken(pattern, text):
@@ -275,7 +278,13 @@ async def test_ordinary_patterns_are_taken(pattern, text):
     assert (await rule({"type": "regex", "pattern": pattern, "of": "text"}, text)).ruling == "pass"
 
 
-@pytest.mark.parametrize("pattern", [".*x", ".*.*x", ".*.*.*x", r"(?=.*a)(?=.*b).*x", "a?" * 6 + "a*a*x"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(".*x", ".*.*x", ".*.*.*x", r"(?=.*a)(?=.*b).*x", "a?" * 6 + "a*a*x", "(?#()a*a*b", "a*(?=[^y]*y)b"),
+        *("(?:a*|b)(?![^y]*z)b", r"(a*)\1b", "(?=a*(?=a*y))b", "(?P<q>a)?(?(q)a*|b*)x"),
+    ],
+)
 async def test_the_longest_text_a_pattern_may_see_takes_bounded_time(pattern):
     """Backtracking over the longest admitted text ends within seconds, a longer one is unknown."""
     longest = bounded_pattern(pattern).max_characters

@@ -74,7 +74,7 @@ def bounded_pattern(pattern: object, flags: int = 0) -> BoundedPattern:
         raise _wrong(f"a pattern is text of 1 to {MAX_PATTERN_CHARACTERS} characters")
     try:
         compiled = re.compile(pattern, flags)
-        max_characters = longest_text(pattern, MAX_STEPS)
+        max_characters = longest_text(pattern, MAX_STEPS, flags)
     except (re.error, OverflowError, RecursionError, Explosive) as error:
         raise _wrong(f"the pattern {pattern!r}: {error}") from error
     if max_characters < MIN_TEXT_CHARACTERS:
