@@ -31,6 +31,8 @@ from router.verifiers import Verifier
 
 SAMPLING_TEMPERATURE = 0.7
 """Temperature of repeated draws where the caller asks for 0, since equal draws tell nothing."""
+SEEDS = 2**63
+"""Seeds stay below: what does not fit into 64 bits cannot be sent."""
 LOGPROBS: Mapping[str, Any] = {"logprobs": True}
 """Parameters of a call whose ``Candidate.mean_logprob`` is wanted."""
 
@@ -271,7 +273,7 @@ class Run:
     def _parameters(self, draw: int, repeated: bool) -> Mapping[str, Any]:
         parameters = self.query.parameters
         if draw and isinstance(parameters.get("seed"), int):
-            parameters = {**parameters, "seed": parameters["seed"] + draw}
+            parameters = {**parameters, "seed": (parameters["seed"] + draw) % SEEDS}
         if repeated and parameters.get("temperature") == 0:
             parameters = {**parameters, "temperature": SAMPLING_TEMPERATURE}
         return parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from router.call import Purpose
@@ -67,3 +67,13 @@ class Trace:
     wishes: Mapping[str, Any] = field(default_factory=dict)
     steps: Sequence[Step] = ()
     calls: Sequence[CallRecord] = ()
+
+    def bare(self, why: str) -> Trace:
+        """Whose it is, its plan and what it cost; nothing of what was asked and answered, which may be what
+        keeps a store from taking it."""
+        usage = Usage(**{name: min(count, MOST_COUNTED) for name, count in asdict(self.usage).items()})
+        return replace(self, usage=usage, prompt=None, answer=None, error=why, wishes={}, steps=(), calls=())
+
+
+MOST_COUNTED = 2**62
+"""What fits into 64 bits, even when a few are added up."""

@@ -36,7 +36,7 @@ from router.sandbox import Sandbox
 from router.stores import Judge, Refused, Reserve, Settle
 from router.tariff import to_usd
 from router.tools import Tool
-from router.trace import Status
+from router.trace import Status, Trace
 from router.verifiers import asked_models, make_verifier
 from serving.caller_tools import caller_tools
 from serving.decisions import Decisions
@@ -228,13 +228,24 @@ class Execution:
     def _settle(
         self, attempt: Attempt, status: Status, answers: Sequence[Answer] | None, error: str | None
     ) -> None:
-        trace = trace_of(attempt, status, answers, error, self.prompts)
+        trace = _traced(attempt, status, answers, error, self.prompts)
         self.recorder.post(Settle(trace))
         for i, (run, answer) in enumerate(zip(attempt.runs, answers or (), strict=False)):
             verdict = answer.verdict
             if verdict is not None and verdict.ruling != "unknown" and run.ruled(answer):
                 source = f"verifier:{verdict.source}"
                 self.recorder.post(Judge(Outcome(trace.id, verdict.reward, source, str(i))))
+
+
+def _traced(
+    attempt: Attempt, status: Status, answers: Sequence[Answer] | None, error: str | None, prompts: Prompts
+) -> Trace:
+    """Whatever it holds, there is a trace: without it, the reservation would stand for ever."""
+    try:
+        return trace_of(attempt, status, answers, error, prompts)
+    except Exception as fault:
+        _log.exception("the trace %s is kept without its contents", attempt.query.id)
+        return trace_of(attempt, status, None, None, "none").bare(f"The trace cannot be made: {fault}.")
 
 
 async def _in_time(attempt: Attempt, work: Awaitable[T]) -> T:

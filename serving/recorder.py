@@ -4,7 +4,8 @@ A group is whatever waited when the writer came free. A write that somebody wait
 the loop's next turn; one that nobody waits for goes with the next of those, within 10 ms: so a lone
 request costs one commit, and a crowd shares one. Operations keep their order. Where the store is locked
 or full, reservations are refused at once (``StoreError``), and everything else is kept in memory and
-tried again: what was acknowledged is never dropped. A stop waits for that only so long; what it leaves
+tried again: what was acknowledged is never dropped. A trace whose contents no store can take is written
+without them, so that its reservation is settled. A stop waits for that only so long; what it leaves
 unwritten is what a crash would leave: reservations, which the next start charges in full.
 """
 
@@ -34,10 +35,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Pending:
-    """An operation under way, and who waits for it."""
+    """An operation under way, and who waits for it. bare: a trace whose contents have been given up."""
 
     operation: Operation
     done: asyncio.Future[Result] | None
+    bare: bool = False
 
 
 @dataclass(slots=True)
@@ -209,8 +211,13 @@ class Recorder:
             except StoreError as error:
                 return self._postpone(group[i:], error, stopping=False)
             except Exception as error:
+                words = f"The record cannot be written: {error}."
+                if isinstance(pending.operation, Settle) and not pending.bare:
+                    _log.exception("a trace is kept without its contents: no store can take them")
+                    bare = Settle(pending.operation.trace.bare(words))
+                    return self._write_singly([_Pending(bare, pending.done, bare=True), *group[i + 1 :]])
                 _log.exception("an operation is dropped: no store can take it")
-                self._fail([pending], StoreError(f"The record cannot be written: {error}."))
+                self._fail([pending], StoreError(words))
         return []
 
     def _succeed(self, group: Sequence[_Pending], results: Sequence[Result]) -> None:

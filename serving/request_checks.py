@@ -21,6 +21,7 @@ ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 STOP_SEQUENCES = 4
 TOP_LOGPROBS = 20
 OWN_TOOLS = 8
+MOST_USD = 1_000_000
 _OWN_TOOL = ("name", "url", "describe", "argument")
 _TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
@@ -306,7 +307,7 @@ FIELDS: Mapping[str, Check] = {
 }
 
 WISHES: Mapping[str, Check] = {
-    "max_cost_usd": number(0),
+    "max_cost_usd": number(0, MOST_USD),
     "deadline_s": number(above=0),
     "max_calls": number(1, whole=True),
     "max_total_tokens": number(1, whole=True),

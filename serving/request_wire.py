@@ -19,6 +19,9 @@ _APART = frozenset(
 )
 """Fields that do not go into ``Query.parameters``."""
 
+MOST_NESTED = 100
+"""Levels of objects and arrays; JSON libraries write fewer than they read."""
+
 _WISH_NAMES = (
     "max_cost_usd", "deadline_s", "max_calls", "max_total_tokens", "min_quality", "stakes", "verifier",
     "domain", "tools",
@@ -83,7 +86,25 @@ def _fields_of(body: bytes) -> dict[str, Any]:
         raise InvalidQuery(f"We could not parse the JSON body of your request: {error}.") from None
     if type(fields) is not dict:
         raise wrong_type(fields, "body", "an object")
+    if body.count(b"[") + body.count(b"{") > MOST_NESTED and _nested_deeper(fields, MOST_NESTED):
+        raise InvalidQuery(f"The JSON body of your request is nested deeper than {MOST_NESTED} levels.")
     return fields
+
+
+def _nested_deeper(value: Any, levels: int) -> bool:
+    """Level by level: recursion would end before the values do."""
+    level = [value]
+    for _ in range(levels):
+        level = [inner for each in level for inner in _inside(each)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Sequence[Any]:
+    """The objects and arrays in one."""
+    held = value.values() if type(value) is dict else value
+    return [each for each in held if type(each) in (dict, list)]
 
 
 def _checked(fields: dict[str, Any], max_choices: int) -> dict[str, Any]:

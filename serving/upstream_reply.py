@@ -17,6 +17,8 @@ from router.errors import BackendError, BackendRefused, BackendUnreachable, Malf
 BYTES_PER_TOKEN = 3
 """For an upstream that reports no usage: fewer bytes than a token has in any language's usual text, so
 that the estimate does not fall short."""
+MOST_TOKENS = 10**12
+"""A count beyond is none: what it would cost could not be written."""
 MESSAGE_CHARACTERS = 500
 """Of an upstream's error message at most so much is passed on."""
 EXCERPT_CHARACTERS = 80
@@ -154,7 +156,7 @@ def _words_of(body: bytes) -> str:
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= MOST_TOKENS
 
 
 def _tokens_of(size_bytes: int) -> int:

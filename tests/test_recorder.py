@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from router.errors import StoreError
 from router.outcome import Outcome
 from router.stores import Judge, Operation, Refused, Reserve, Result, Settle
 from router.trace import Trace
-from router.usage import NOTHING
+from router.usage import NOTHING, Usage
 from serving.recorder import Recorder
 
 
@@ -233,6 +234,29 @@ async def test_what_no_store_can_take_spares_its_neighbours(caplog: pytest.LogCa
         assert shelf.kept == ["t0", "t1", "t3", "t4"]
         assert recorder._waiting == 0
     assert "no store can take it" in caplog.text
+
+
+async def test_a_trace_that_no_store_can_take_is_settled_without_its_contents() -> None:
+    """What it cost and whose it is are written, once; its neighbours as they are."""
+
+    def poison(operations: Sequence[Operation]) -> None:
+        for operation in operations:
+            if isinstance(operation, Settle) and operation.trace.answer == "deep":
+                raise TypeError("cannot be serialised")
+
+    shelf = Shelf(poison)
+    deep = Settle(replace(settle(1).trace, answer="deep", usage=Usage(1, 2**70, 5, 7), wishes={"n": 1}))
+    async with recording(shelf) as recorder:
+        for operation in (settle(0), deep, settle(2)):
+            recorder.post(operation)
+        await until(lambda: recorder._waiting == 0)
+        assert shelf.kept == ["t0", "t1", "t2"]
+    (kept,) = (
+        op.trace for group in shelf.groups for op in group if name(op) == "t1" and isinstance(op, Settle)
+    )
+    assert (kept.usage.prompt_tokens, kept.usage.cost_nano) == (2**62, 7)
+    assert (kept.answer, kept.wishes, kept.account) == (None, {}, "a")
+    assert kept.error == "The record cannot be written: cannot be serialised."
 
 
 async def test_a_group_too_large_for_the_store_is_written_in_parts() -> None:

@@ -13,6 +13,7 @@ import openai
 import pytest
 from service_process import Live, serving, tables
 from upstream import (
+    USAGE,
     Scene,
     Upstream,
     chunk,
@@ -46,7 +47,13 @@ async def behind(upstream: Upstream, folder: Path, attempts: int = 1) -> AsyncIt
         yield live
 
 
-BROKEN = [b"", b"{", b"null", b"[]", b'"auto"', b"\xff\xfe\x00", b'{"model": NaN}', b"[" * 5000, b"{}"]
+DEEP = (
+    b'{"model": "auto", "messages": [{"role": "user", "content": "hi"}], "x": '
+    + b"[" * 120
+    + b"]" * 120
+    + b"}"
+)
+BROKEN = [DEEP, b"", b"{", b"null", b"[]", b'"auto"', b"\xff\xfe\x00", b'{"model": NaN}', b"[" * 5000, b"{}"]
 
 
 @pytest.mark.parametrize("body", BROKEN, ids=lambda body: repr(body[:12]))
@@ -69,6 +76,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"tools": {}}, "tools"),
     ({"effortwise": []}, "effortwise"),
     ({"effortwise": {"max_cost_usd": -0.01}}, "effortwise.max_cost_usd"),
+    ({"effortwise": {"max_cost_usd": 1e300}}, "effortwise.max_cost_usd"),
     ({"effortwise": {"deadline_s": 0}}, "effortwise.deadline_s"),
     ({"effortwise": {"deadline_s": -5}}, "effortwise.deadline_s"),
     ({"effortwise": {"min_quality": 2}}, "effortwise.min_quality"),
@@ -259,6 +267,35 @@ async def test_an_upstream_that_fails(
         trace = await live.trace(reply.headers["x-effortwise-trace-id"])
         assert (trace["status"], trace["calls"][0]["status"]) == ("failed", "error")
         assert live.spent_and_reserved()[1] == 0
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 2**63, "completion_tokens": 1},
+        {**USAGE, "details": json.loads("[" * 200 + "]" * 200)},
+    ],
+    ids=["huge", "deep"],
+)
+async def test_an_upstream_whose_usage_cannot_be_written(tmp_path: Path, usage: dict[str, Any]) -> None:
+    """The caller has his answer; the trace stands, and the account pays what it shows."""
+    async with running_upstream() as upstream, behind(upstream, tmp_path) as live:
+        upstream.play(reply(completion("hello", usage)))
+        answer = await live.chat("hi")
+        assert answer.status_code == 200
+        trace = await live.trace(answer.headers["x-effortwise-trace-id"])
+        assert trace["usage"]["cost_usd"] > 0
+        assert live.spent_and_reserved()[1] == 0
+
+
+async def test_the_largest_seed_is_sent_for_every_choice(tmp_path: Path) -> None:
+    """Further draws have seeds of their own, all of which fit into 64 bits."""
+    async with running_upstream() as upstream, behind(upstream, tmp_path) as live:
+        answer = await live.chat("hi", seed=2**64 - 1, n=3)
+        assert answer.status_code == 200
+        seeds = {visit.body["seed"] for visit in upstream.visits}
+        assert len(seeds) == 3
+        assert max(seeds) < 2**64
 
 
 @pytest.mark.parametrize(
