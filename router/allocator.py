@@ -125,6 +125,13 @@ class Allocator:
             policy = "fixed", Fixed(self._menu_arm(query.target).id)
         return self._decide(query, *policy, spendable_nano, None)
 
+    def beyond(self, plan: Plan, query: Query, left_nano: int) -> bool:
+        """Whether an arm that could have been drawn for the plan would have reserved more than was left."""
+        if plan.propensities is None:
+            return False
+        would_reserve = self._feasibility.reserve_nano(query)[plan.propensities > 0]
+        return bool((would_reserve > left_nano).any())
+
     def bar(self, arm_id: str, reason: str) -> None:
         """From now on no policy may choose this arm; a caller who names it still gets it."""
         self._feasibility.bar(arm_id, reason)

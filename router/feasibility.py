@@ -14,7 +14,7 @@ from router.errors import InfeasibleQuery, InvalidQuery
 from router.estimate import Estimate, FloatArray
 from router.menu import Menu
 from router.model_card import ModelCard
-from router.query import Query
+from router.query import Query, text_of
 from router.tariff import to_usd
 from router.verifiers import asked_models
 
@@ -146,7 +146,7 @@ class Feasibility:
     def _hard(
         self, query: Query, mask: Mask, reasons: list[tuple[Mask, str]], spendable_nano: int | None
     ) -> None:
-        size = sum(len(str(message.get("content"))) for message in query.messages)
+        size = sum(len(text_of(message)) for message in query.messages)
         if size > BYTES_PER_TOKEN_AT_MOST * self._shortest_context:
             too_long = size > BYTES_PER_TOKEN_AT_MOST * self._context
             _leave_out(mask, reasons, too_long, "the prompt exceeds its context")

@@ -33,7 +33,7 @@ from router.prospect import UNKNOWN_PROSPECT
 from router.query import Query
 from router.run import Run
 from router.sandbox import Sandbox
-from router.stores import Judge, Refused, Reserve, Settle
+from router.stores import Granted, Judge, Refused, Reserve, Settle
 from router.tariff import to_usd
 from router.tools import Tool
 from router.trace import Status, Trace
@@ -132,14 +132,15 @@ class Execution:
         return self.allocator.plan(query) if alone else await self.decisions.plan(query)
 
     async def _reserve(self, attempt: Attempt, allowance: Allowance) -> int | None:
-        """``None`` where the reservation stands; else what is left, nano-dollars."""
+        """``None`` where the reservation stands; else what is left, nano-dollars. Where other arms would not
+        have fitted, whether this one is recorded hangs on which was drawn: its odds are not known then."""
         query, plan = attempt.query, attempt.plan
         reservation = Reserve(
             query.id, query.account, attempt.window, plan.reserve_nano, allowance.amount_nano,
             query.received_at, attempt.plan_values, query.conversation, query.unit,
         )  # fmt: skip
         try:
-            refused = await _in_time(attempt, self.recorder.write(reservation))
+            answer = await _in_time(attempt, self.recorder.write(reservation))
         except asyncio.CancelledError:  # it may be committed all the same
             self._settle(attempt, "cancelled", None, "The caller left.")
             raise
@@ -147,7 +148,10 @@ class Execution:
             late = _late(attempt)
             self._settle(attempt, "failed", None, f"{type(late).__name__}: {late}")
             raise late from None
-        return refused.left_nano if isinstance(refused, Refused) else None
+        if isinstance(answer, Granted) and self.allocator.beyond(plan, query, answer.left_nano):
+            attempt.plan = replace(plan, propensity=None, propensities=None)
+            attempt.plan_values = attempt.plan.as_values()
+        return answer.left_nano if isinstance(answer, Refused) else None
 
     def _cheaper(self, query: Query, plan: Plan, left_nano: int, allowance: Allowance) -> Plan:
         if plan.propensities is None:

@@ -89,6 +89,14 @@ def test_a_prompt_that_cannot_fit_the_context_is_refused_there() -> None:
     assert feasible.excluded[SMALL_ARM] == "the prompt exceeds its context"
 
 
+def test_a_picture_is_no_long_text() -> None:
+    """Its bytes say nothing of its tokens."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
+    content = [{"type": "text", "text": "What is this?"}, picture]
+    query = replace(ask(verifier=RIGHT), messages=[{"role": "user", "content": content}])
+    assert SMALL_ARM in served(checked(query))
+
+
 def test_an_allowance_leaves_out_what_it_cannot_cover() -> None:
     """An arm fits exactly where what its plan would reserve fits."""
     query = ask(verifier=RIGHT)

@@ -73,6 +73,29 @@ def test_wrong_odds_right_predictions() -> None:
     assert abs(ips(mistaken).mean - TRUE_VALUE) > 0.04
 
 
+@pytest.mark.parametrize("estimate", ["ips", "snips", "doubly_robust"])
+def test_rounds_of_one_question_are_no_independent_draws(estimate: str) -> None:
+    """Thirty questions, each right or wrong whatever is drawn, asked twenty times: the interval holds the
+    truth as often as it says, while one over rounds as if they were questions would do so half the time."""
+
+    def value(seed: int, grouped: bool) -> Value:
+        rng = np.random.default_rng(seed)
+        group = np.repeat(np.arange(30), 20)
+        reward = (rng.random(30) < 0.5).astype(float)[group]
+        target = rng.choice([0.2, 0.8], len(group))
+        rounds = Logged(reward, np.full(len(group), 0.5), target, group if grouped else None)
+        if estimate == "doubly_robust":
+            return doubly_robust(rounds, np.full(len(group), 0.5), np.full(len(group), 0.5))
+        return {"ips": ips, "snips": snips}[estimate](rounds)
+
+    held = {
+        grouped: np.mean([(v := value(seed, grouped)).low <= 0.5 <= v.high for seed in range(200)])
+        for grouped in (True, False)
+    }
+    assert held[True] > 0.88
+    assert held[False] < 0.75
+
+
 def test_effective_rounds() -> None:
     """Under the logging policy itself every round counts; under another one fewer do."""
     rounds = logged(0)[0]

@@ -119,6 +119,13 @@ def test_the_latest_word_of_a_source_counts() -> None:
     assert best_outcomes([late, judge, early])["t"] is late
 
 
+def test_choices_of_one_request_teach_as_one_answer() -> None:
+    """Four choices are judged each: their mean reward counts, at what one of them cost."""
+    verdicts = [Outcome("t", float(i == 0), "verifier:numeric", str(i), recorded_at=5) for i in range(4)]
+    [r] = joined(trace(wishes={"n": 4}), *verdicts).rounds
+    assert (r.reward, r.cost_usd) == (0.25, 5e-7)
+
+
 @pytest.mark.parametrize("change", [{"override": "a fixed target"}, {"propensity": None}])
 def test_no_odds_without_a_draw(change: Mapping[str, Any]) -> None:
     """A plan that no draw decided gives a round without odds, which can still be fitted."""

@@ -97,6 +97,22 @@ async def test_what_does_not_fit_the_allowance_is_planned_cheaper(live: Live) ->
     assert "allowance" in {row["arm"]: row["excluded"] for row in card["arms"]}["large/direct"]
 
 
+async def test_odds_are_unknown_where_other_arms_would_not_have_fitted(tmp_path: Path) -> None:
+    """Near the end of an allowance a cheap draw is recorded and a dear one is drawn anew: with the odds of
+    the first draw on it, the cheap arm would look twice as good as it is. Where all fit, they are known."""
+    accounts = [account("rich", RICH), account("poor", POOR, allowance_usd=ALLOWANCE_USD, window="total")]
+    policies = {"auto": {"type": "uniform"}}
+    async with serving(tables(tmp_path, RULES, accounts=accounts, policies=policies)) as live:
+        for key, known in ((RICH, True), (POOR, False)):
+            replies = [await live.chat(f"hi {i}", key, model="auto", max_tokens=200) for i in range(8)]
+            plans = [
+                (await live.trace(reply.headers["x-effortwise-trace-id"], key))["plan"] for reply in replies
+            ]
+            assert {plan["propensity"] is not None for plan in plans} == {known}
+            assert {plan["propensities"] is not None for plan in plans} == {known}
+        assert any(plan["override"] is None for plan in plans)  # a draw that fitted, and yet is not known
+
+
 class _Dear:
     """Takes the dearest arm that is feasible."""
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from router.errors import StoreError
 from router.ledger import Balance
 from router.outcome import Outcome
-from router.stores import STORES, Judge, KnowMenu, Refused, Reserve, Settle, Store
+from router.stores import STORES, Granted, Judge, KnowMenu, Refused, Reserve, Settle, Store
 from router.stores.sqlite import Sqlite
 from router.usage import Usage
 
@@ -87,13 +87,13 @@ def test_any_text_and_number_comes_back(
 
 def test_a_reservation_is_held_until_its_trace_settles_it(store: Store) -> None:
     """Held, then replaced by what was billed; the rest is free again."""
-    assert list(store.apply([reserve("t1", 60)])) == [None]
+    assert list(store.apply([reserve("t1", 60)])) == [Granted(100)]
     assert store.balance("team-a", WINDOW) == Balance(0, 60)
     assert store.account_of("t1") == "team-a"
     assert list(store.apply([reserve("t2", 41)])) == [Refused(40)]
     store.apply([settle("t1", 10)])
     assert store.balance("team-a", WINDOW) == Balance(10, 0)
-    assert list(store.apply([reserve("t2", 90)])) == [None]
+    assert list(store.apply([reserve("t2", 90)])) == [Granted(90)]
 
 
 def test_without_a_cap_spending_is_still_counted(store: Store) -> None:
@@ -288,7 +288,7 @@ def test_two_writers_cannot_overspend(opened: Open) -> None:
         start.wait()
         for i in range(40):
             [result] = stores[number].apply([reserve(f"w{number}-{i}", 3)])
-            granted[number] += result is None
+            granted[number] += isinstance(result, Granted)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(2)]
     for thread in threads:
@@ -318,7 +318,7 @@ def test_a_group_that_is_being_written_keeps_others_out(
                     refused.append(error)
             return super().__iter__()
 
-    assert list(first.apply(Interrupted([reserve("t1", 60)]))) == [None]
+    assert list(first.apply(Interrupted([reserve("t1", 60)]))) == [Granted(100)]
     assert len(refused) == 1
     assert list(second.apply([reserve("t2", 60)])) == [Refused(40)]
 

@@ -13,7 +13,7 @@ from router.predictors import DifficultyPredictor
 from training.measures import auroc, brier, calibration_error, log_losses, mean_interval
 from training.off_policy import Logged, Value, doubly_robust, snips
 from training.rounds import Round
-from training.table import Table
+from training.table import IntArray, Table
 
 
 def evaluate(
@@ -108,13 +108,14 @@ def greedy_value(estimates: Estimate, rounds: Sequence[Round], table: Table) -> 
     arm = table.arm[usable]
     propensity = np.array([rounds[i].propensity for i in usable], np.float64)
     target = (np.array(picked) == arm).astype(np.float64)
-    logged = Logged(table.reward[usable], propensity, target)
+    group = table.group[usable]
+    logged = Logged(table.reward[usable], propensity, target, group)
     predicted, predicted_target = estimates.quality[usable, arm], estimates.quality[usable, picked]
     return {
-        "logged": _plain(Value.of(logged.reward, np.ones(len(usable)))),
+        "logged": _plain(Value.of(logged.reward, np.ones(len(usable)), group)),
         "snips": _plain(snips(logged)),
         "doubly_robust": _plain(doubly_robust(logged, predicted, predicted_target)),
-        "cost_usd": _cost(table.cost_usd[usable], propensity, target),
+        "cost_usd": _cost(table.cost_usd[usable], propensity, target, group),
     }
 
 
@@ -132,9 +133,11 @@ def _greedy_arm(estimate: Estimate, r: Round) -> int:
     return int(np.where(drawable, r.price.utility(estimate, r.stakes), -np.inf).argmax())
 
 
-def _cost(cost_usd: FloatArray, propensity: FloatArray, target: FloatArray) -> dict[str, Any] | None:
+def _cost(
+    cost_usd: FloatArray, propensity: FloatArray, target: FloatArray, group: IntArray
+) -> dict[str, Any] | None:
     known = ~np.isnan(cost_usd)
     if not known.any():
         return None
-    logged = Logged(cost_usd[known], propensity[known], target[known])
+    logged = Logged(cost_usd[known], propensity[known], target[known], group[known])
     return {"logged": float(cost_usd[known].mean()), "snips": _plain(snips(logged))}

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from router.errors import InvalidQuery
 from router.estimate import FloatArray
 
+IntArray = NDArray[np.int64]
 Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An estimated mean with its 95 % interval (normal approximation). effective_rounds: how many rounds
-    of the target policy's own the logged ones are worth, (sum w)^2 / sum w^2 [Kish 1965]."""
+    """An estimated mean with its 95 % interval (normal approximation, rounds of one group counted as one draw
+    [Liang & Zeger 1986]). effective_rounds: how many rounds of the target policy's own the logged ones are
+    worth, (sum w)^2 / sum w^2 [Kish 1965]."""
 
     mean: float
     low: float
@@ -24,23 +27,34 @@ class Value:
     rounds: int
 
     @classmethod
-    def of(cls, terms: FloatArray, weights: FloatArray) -> Value:
-        """The mean of the terms, one a round."""
+    def of(cls, terms: FloatArray, weights: FloatArray, group: IntArray | None = None) -> Value:
+        """The mean of the terms, one a round. group, shape (rounds,): see ``Logged``."""
         mean = float(terms.mean())
-        margin = Z95 * float(terms.std(ddof=1)) / np.sqrt(len(terms)) if len(terms) > 1 else np.inf
+        margin = Z95 * _standard_error(terms, np.arange(len(terms)) if group is None else group)
         square = float((weights**2).sum())
         effective = float(weights.sum()) ** 2 / square if square > 0 else 0.0
         return cls(mean, float(mean - margin), float(mean + margin), effective, len(terms))
 
 
+def _standard_error(terms: FloatArray, group: IntArray) -> float:
+    """Of the mean; infinite with one group alone."""
+    _, member = np.unique(group, return_inverse=True)
+    sums = np.bincount(member, terms - terms.mean())
+    if len(sums) < 2:
+        return np.inf
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum())) / len(terms)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Logged:
     """Logged rounds as arrays of shape (rounds,): reward; propensity of the logged arm, > 0; target, the
-    probability that the other policy gives that arm."""
+    probability that the other policy gives that arm; group, the number of the question, whose rounds are not
+    independent (default: each round is one of its own)."""
 
     reward: FloatArray
     propensity: FloatArray
     target: FloatArray
+    group: IntArray | None = None
 
     def __post_init__(self) -> None:
         if not len(self.reward):
@@ -58,7 +72,7 @@ def ips(logged: Logged, clip: float | None = None) -> Value:
     """Inverse propensity scoring, mean(w r): unbiased without a clip, where the logging policy could draw
     all that the target can [Horvitz & Thompson 1952]."""
     weights = logged.weights(clip)
-    return Value.of(weights * logged.reward, weights)
+    return Value.of(weights * logged.reward, weights, logged.group)
 
 
 def snips(logged: Logged, clip: float | None = None) -> Value:
@@ -69,7 +83,7 @@ def snips(logged: Logged, clip: float | None = None) -> Value:
     if total <= 0:
         return Value(0.0, -np.inf, np.inf, 0.0, len(weights))
     mean = float(weights @ logged.reward) / total
-    return Value.of(mean + weights * (logged.reward - mean) * len(weights) / total, weights)
+    return Value.of(mean + weights * (logged.reward - mean) * len(weights) / total, weights, logged.group)
 
 
 def doubly_robust(
@@ -81,4 +95,4 @@ def doubly_robust(
     policy. Both of shape (rounds,), by a model that did not learn from these rounds.
     """
     weights = logged.weights(clip)
-    return Value.of(predicted_target + weights * (logged.reward - predicted), weights)
+    return Value.of(predicted_target + weights * (logged.reward - predicted), weights, logged.group)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from router.answers import extract_answer
@@ -22,6 +22,8 @@ SOURCES = ("human", "user", "verifier", "judge")
 """Whose word counts first where a trace has several outcomes. A source such as ``verifier:numeric``
 ranks with ``verifier``; sources not listed come before all that are: the caller named them, so they
 are the caller's own measure."""
+VERDICT = "verifier:"
+"""Where the source of the service's own verdicts begins; their outcome ids number the choices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,9 @@ class Round:
 
     query: as asked; its id is the trace's. reward: in [0, 1]. propensity: of the arm, ``None`` where
     no draw was made or none is known. propensities: of every arm of the menu, in its order, ``None``
-    likewise. cost_usd, latency_s: ``None`` where unknown. created_at: Unix seconds, ``None`` where
-    unknown. question_key: the same for the same question. candidates: the answers drawn on the way,
-    in order.
+    likewise. cost_usd (of one choice), latency_s: ``None`` where unknown. created_at: Unix seconds,
+    ``None`` where unknown. question_key: the same for the same question. candidates: the answers drawn
+    on the way, in order.
     """
 
     query: Query
@@ -80,18 +82,28 @@ def rounds_from_traces(
 
 
 def best_outcomes(outcomes: Iterable[Outcome], sources: Sequence[str] = SOURCES) -> dict[str, Outcome]:
-    """The outcome that counts, by trace id; see ``rounds_from_traces``."""
+    """The outcome that counts, by trace id; see ``rounds_from_traces``. Of a verifier that ruled on several
+    choices, with the mean reward."""
     rank = {source: i for i, source in enumerate(sources)}
 
     def precedence(outcome: Outcome) -> tuple[int, float]:
         return -rank.get(outcome.source.partition(":")[0], -1), outcome.recorded_at
 
     best: dict[str, Outcome] = {}
+    verdicts: dict[tuple[str, str], dict[str, float]] = {}
     for outcome in outcomes:
+        if outcome.source.startswith(VERDICT) and outcome.outcome_id.isdigit():
+            verdicts.setdefault((outcome.trace_id, outcome.source), {})[outcome.outcome_id] = outcome.reward
         held = best.get(outcome.trace_id)
         if held is None or precedence(outcome) >= precedence(held):
             best[outcome.trace_id] = outcome
-    return best
+    return {name: _over_choices(outcome, verdicts) for name, outcome in best.items()}
+
+
+def _over_choices(outcome: Outcome, verdicts: Mapping[tuple[str, str], Mapping[str, float]]) -> Outcome:
+    """A verifier's word on every choice, as their mean."""
+    each = verdicts.get((outcome.trace_id, outcome.source), {})
+    return outcome if len(each) < 2 else replace(outcome, reward=sum(each.values()) / len(each))
 
 
 def _unusable(trace: Trace, judged: Mapping[str, Outcome]) -> str | None:
@@ -129,6 +141,7 @@ def _round(trace: Trace, outcome: Outcome, menu: Menu) -> Round:
     )
     propensity, propensities = _odds(trace.plan, menu)
     unknown = trace.plan.get("unknown") or ()  # what an imported table did not say
+    choices = trace.wishes.get("n") or 1
     return Round(
         query,
         trace.arm,
@@ -136,7 +149,7 @@ def _round(trace: Trace, outcome: Outcome, menu: Menu) -> Round:
         question_key(query.text),
         propensity,
         propensities,
-        None if "cost_usd" in unknown else trace.usage.cost_usd,
+        None if "cost_usd" in unknown else trace.usage.cost_usd / choices,
         None if "latency_s" in unknown else trace.latency_s,
         trace.created_at,
         Price(trace.plan.get("price_per_usd") or 0.0, trace.plan.get("price_per_s") or 0.0),

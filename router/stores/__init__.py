@@ -68,7 +68,14 @@ class Refused:
     left_nano: int
 
 
-Result: TypeAlias = Refused | None
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The result of a ``Reserve`` that fits an allowance: what was left before it, nano-dollars."""
+
+    left_nano: int
+
+
+Result: TypeAlias = Refused | Granted | None
 
 
 class Store(Protocol):

@@ -17,7 +17,7 @@ import orjson
 from router.errors import StoreError
 from router.ledger import Balance
 from router.outcome import Outcome
-from router.stores import Judge, KnowMenu, Operation, Refused, Reserve, Result, Settle
+from router.stores import Granted, Judge, KnowMenu, Operation, Refused, Reserve, Result, Settle
 from router.stores._migrations import MIGRATIONS
 from router.stores._rows import (
     CALL_COLUMNS,
@@ -224,7 +224,7 @@ class _Group:
             self._settle(operation.trace)
         return None
 
-    def _reserve(self, operation: Reserve) -> Refused | None:
+    def _reserve(self, operation: Reserve) -> Refused | Granted | None:
         if operation.trace_id in self.held or operation.trace_id in self.known:
             return None
         book = operation.account, operation.window
@@ -235,7 +235,7 @@ class _Group:
         self.balances[book] = balance.reserve(operation.amount_nano)
         self.reserved[operation.trace_id] = operation
         self.held[operation.trace_id] = (*book, operation.amount_nano)
-        return None
+        return None if left is None else Granted(left)
 
     def _settle(self, trace: Trace) -> None:
         if trace.id in self.known:
