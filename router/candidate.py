@@ -62,6 +62,9 @@ def composed(text: str, extracted: str | None, parts: Sequence[Completion], temp
     return Candidate(completion, extracted, template)
 
 
+_NO_ANSWER = "no final answer found"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A verifier's word on one candidate.
@@ -98,6 +101,17 @@ class Verdict:
     def unknown(cls, source: str, reason: str) -> Verdict:
         """The verdict of a verifier that could not tell."""
         return cls("unknown", 0.0, source, reason=reason)
+
+    @classmethod
+    def without_answer(cls, source: str) -> Verdict:
+        """The verdict where there is no final answer to check: unknown of a part of an answer, which may yet
+        come to one; wrong where nothing follows (``lacks_answer``)."""
+        return cls.unknown(source, _NO_ANSWER)
+
+    @property
+    def lacks_answer(self) -> bool:
+        """Whether it is unknown because there was no final answer."""
+        return self.ruling == "unknown" and self.reason == _NO_ANSWER
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,9 @@ class Execution:
         incumbents = [run.incumbent for run in attempt.runs if run.incumbent is not None]
         if not incumbents or len(incumbents) < attempt.query.n:
             self._settle(attempt, "failed", None, f"{type(told).__name__}: {told}")
+            asked = attempt.query.wishes.verifier
+            if asked is not None and isinstance(told, OutOfCompute):  # else what is learnt is of survivors
+                self._judge(attempt.query.id, 0.0, asked["type"])
             raise told from error
         answers = [replace(answer, complete=False) for answer in incumbents]
         self._settle(attempt, "partial", answers, f"{type(told).__name__}: {told}")
@@ -236,9 +239,13 @@ class Execution:
         self.recorder.post(Settle(trace))
         for i, (run, answer) in enumerate(zip(attempt.runs, answers or (), strict=False)):
             verdict = answer.verdict
-            if verdict is not None and verdict.ruling != "unknown" and run.ruled(answer):
-                source = f"verifier:{verdict.source}"
-                self.recorder.post(Judge(Outcome(trace.id, verdict.reward, source, str(i))))
+            told = verdict is not None and (verdict.ruling != "unknown" or verdict.lacks_answer)
+            if verdict is not None and told and run.ruled(answer):
+                self._judge(trace.id, verdict.reward, verdict.source, i)
+
+    def _judge(self, trace_id: str, reward: float, verifier: str, choice: int = 0) -> None:
+        """The word of a request's own verifier, an outcome to learn from."""
+        self.recorder.post(Judge(Outcome(trace_id, reward, f"verifier:{verifier}", str(choice))))
 
 
 def _traced(

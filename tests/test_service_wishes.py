@@ -17,6 +17,7 @@ RULES = [
     {"match": "first is quick", "reply": "42", "times": 1},
     {"match": "first is quick", "reply": "42", "latency_s": 30.0},
     {"match": "guess", "replies": ["41", "43", "42", "44"]},
+    {"match": "refuse", "error": "refused"},
 ]
 
 
@@ -132,6 +133,21 @@ async def test_effort_reaches_only_a_model_that_was_named(live: Live) -> None:
     efforts = [bill.call.parameters.get("reasoning_effort") for bill in live.service.backends["fake"].billed]
     assert efforts[-1] == "low"
     assert set(efforts[:-1]) == {None}
+
+
+async def test_no_answer_is_judged_too(live: Live) -> None:
+    """An answer with nothing to check, and none within the deadline, are wrong by the request's verifier:
+    what is learnt is not of survivors alone. An upstream's fault says nothing of the arm."""
+    verifier = {"type": "numeric", "reference": "42"}
+    reply = await live.chat("I cannot say", effortwise={"verifier": verifier})
+    late = await live.chat("forever", effortwise={"verifier": verifier, "deadline_s": 0.2})
+    assert (reply.status_code, late.status_code) == (200, 504)
+    for answer in (reply, late):
+        [outcome] = (await live.trace(answer.headers["x-effortwise-trace-id"]))["outcomes"]
+        assert (outcome["reward"], outcome["source"], outcome["outcome_id"]) == (0.0, "verifier:numeric", "0")
+    broken = await live.chat("refuse", effortwise={"verifier": verifier})
+    assert broken.status_code == 502
+    assert (await live.trace(broken.headers["x-effortwise-trace-id"]))["outcomes"] == []
 
 
 async def test_a_verifier_makes_best_of_n_possible_and_judges(live: Live) -> None:

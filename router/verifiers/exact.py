@@ -38,6 +38,6 @@ class Exact:
         """``unknown`` where no final answer can be extracted."""
         answer = extract_answer(query, candidate.text)
         if answer is None:
-            return Verdict.unknown(self.name, "no final answer found")
+            return Verdict.without_answer(self.name)
         same = normalise(answer, self.casefold) == normalise(self.reference, self.casefold)
         return Verdict.of(same, self.name, sound=True, reason="" if same else f"answered {answer[:80]!r}")

@@ -49,7 +49,7 @@ class Numeric:
         """``unknown`` where no final answer can be extracted or read as an expression."""
         answer = extract_answer(query, candidate.text)
         if answer is None:
-            return Verdict.unknown(self.name, "no final answer found")
+            return Verdict.without_answer(self.name)
         value, reference = _plain(answer), _plain(str(self.reference))
         if value is not None and reference is not None:
             return self._verdict(abs(value - reference) <= self.tolerance, answer)
@@ -61,8 +61,10 @@ class Numeric:
         """Off the event loop: the import of ``math_verify`` takes a second."""
         try:
             known, given = parsed(str(self.reference)), parsed(answer)
-            if not known or not given:
-                return Verdict.unknown(self.name, f"no one number or expression in {answer[:80]!r}")
+            if not given:
+                return Verdict.without_answer(self.name)
+            if not known:
+                return Verdict.unknown(self.name, "the reference is no one number or expression")
             return self._verdict(equal(given[0], known[0], self.tolerance), answer)
         except Undecided as error:
             return Verdict.unknown(self.name, f"could not be compared: {error}"[:200])

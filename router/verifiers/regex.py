@@ -52,7 +52,7 @@ class Regex:
         """``unknown`` where there is no answer, or one too long for the pattern."""
         text = extract_answer(query, candidate.text) if self.of == "answer" else candidate.text
         if not text:
-            return Verdict.unknown(self.name, "no final answer found")
+            return Verdict.without_answer(self.name)
         if len(text) > self._compiled.max_characters:
             return Verdict.unknown(self.name, f"{len(text)} characters are too many for this pattern")
         compiled = self._compiled.compiled

@@ -52,7 +52,7 @@ class Symbolic:
         within bounds."""
         answer = extract_answer(query, candidate.text)
         if answer is None:
-            return Verdict.unknown(self.name, "no final answer found")
+            return Verdict.without_answer(self.name)
         return await asyncio.to_thread(self._checked, answer)  # a LaTeX parser is imported, a second of work
 
     def _checked(self, answer: str) -> Verdict:
