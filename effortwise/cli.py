@@ -65,6 +65,9 @@ def serve(
     run(config, host, port)
 
 
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of every random choice.")]
+
+
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where to work and leave the picture.")] = Path("state/demo"),
@@ -113,7 +116,7 @@ def train(
     ] = None,
     kind: Annotated[str, typer.Option(help="auto, constant, logistic or boosted.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Write the bundle here, and register nothing.")] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Seed = 0,
 ) -> None:
     """Learn the next bundle from traces and their outcomes, and register it as challenger."""
     from effortwise.commands.train import train as run
@@ -149,7 +152,7 @@ def evaluate(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the frontier here, as PNG and SVG.")] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Seed = 0,
 ) -> None:
     """Measure what a router learnt from logged traces is worth, on traces that it has not seen."""
     from effortwise.commands.evaluate import evaluate as run
@@ -175,7 +178,7 @@ def allocate(
     correct_at: Annotated[float, typer.Option(help="A score from here on is right.")] = 0.99,
     json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write pictures (PNG and SVG) here.")] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Seed = 0,
 ) -> None:
     """Measure how many samples to give to which query, and when to stop, on recorded samples."""
     from effortwise.commands.allocate import allocate as run
@@ -196,7 +199,7 @@ def characterise(
     ] = 0.005,
     json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves here, as PNG and SVG.")] = None,
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Seed = 0,
 ) -> None:
     """Fit how quality grows with compute, per domain, model and strategy, and where more stops paying."""
     from effortwise.commands.characterise import characterise_file

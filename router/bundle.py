@@ -40,6 +40,7 @@ from router.query import Query
 
 FORMAT = 1
 PRIOR_VERSION = "prior"
+_SUFFIXES = frozenset({".json", ".sha256", ".npz", ".txt"})
 TOLERANCE = 1e-6
 """How far a restored predictor may be from what it said when it was saved, in an estimate's units."""
 
@@ -171,7 +172,9 @@ def _digest(content: bytes) -> str:
 
 
 def _replace(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Written beside, then renamed, so that no reader ever finds half a bundle."""
+    """Written beside, then renamed, so that no reader ever finds half a bundle. ``BundleError`` where
+    something else than a bundle stands there."""
+    _require_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
         fresh, old = Path(beside) / "fresh", Path(beside) / "old"
@@ -181,6 +184,14 @@ def _replace(folder: Path, contents: Mapping[str, bytes]) -> None:
         if folder.exists():
             shutil.move(folder, old)
         fresh.rename(folder)
+
+
+def _require_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if held and not ("manifest.json" in held and all(Path(name).suffix in _SUFFIXES for name in held)):
+        raise BundleError(f"{folder} is there and is no bundle: it is not replaced. Name another folder.")
 
 
 def _verified(folder: Path) -> tuple[dict[str, bytes], str]:

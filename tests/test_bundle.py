@@ -48,6 +48,24 @@ def reseal(folder: Path) -> None:
     (folder / "manifest.sha256").write_text(f"{digest}  manifest.json\n")
 
 
+@pytest.mark.parametrize("held", ["thesis.txt", "effortwise.db", ""])
+def test_nothing_but_a_bundle_is_replaced(trained: TrainedBundle, tmp_path: Path, held: str) -> None:
+    """A folder that holds anything else, and a file, are left as they are."""
+    taken = tmp_path / "taken"
+    if held:
+        taken.mkdir()
+        (taken / held).write_text("mine")
+    else:
+        taken.write_text("mine")
+    with pytest.raises(BundleError, match="is no bundle: it is not replaced"):
+        trained.save(taken)
+    assert (taken / held if held else taken).read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        trained.save(tmp_path / "empty")
+    assert load_bundle(tmp_path / "empty", MENU).difficulty
+
+
 def test_round_trip(trained: TrainedBundle, tmp_path: Path) -> None:
     """What is loaded says what was trained, and knows its version, metrics and summary."""
     version = trained.save(tmp_path / "bundle")

@@ -84,6 +84,24 @@ def test_strategies_logged_at_several_budgets_make_a_curve() -> None:
     assert curve.quality.mean(axis=0).tolist() == [0.5, 0.6, 0.7]
 
 
+def test_every_data_set_of_a_file_is_characterised(recorded: Path, tmp_path: Path) -> None:
+    """Each by itself, named before its domain; a ladder in one does not hide the draws of another."""
+    rows = [{**row, "dataset": "drawn"} for row in parquet.read_table(recorded).to_pylist()]
+    ladder = [
+        {**_row(f"q{i}", "?", f"vote_k{k}", 0, "a", i % 10 < k), "dataset": "ladder"}
+        for i in range(20)
+        for k in (1, 4, 8)
+    ]
+    both = tmp_path / "both.parquet"
+    parquet.write_table(pa.Table.from_pylist(rows + ladder), both)
+    out = tmp_path / "out.json"
+    result = CliRunner().invoke(app, ["characterise", str(both), "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    domains = [each["domain"] for each in json.loads(out.read_text())["curves"]]
+    assert len(domains) == 3
+    assert {domain.partition(":")[0] for domain in domains} == {"drawn", "ladder"}
+
+
 def test_the_command_prints_writes_and_draws(recorded: Path, tmp_path: Path) -> None:
     """The table on the terminal, the figures as JSON, the curves as PNG."""
     out, plot = tmp_path / "out.json", tmp_path / "curves.png"

@@ -15,12 +15,14 @@ from router.errors import InvalidQuery
 from training.evaluation.crossfit import (
     LABEL_DRAWS,
     Folds,
+    Part,
     fold_parts,
     left_out_groups,
     out_of_fold,
     question_groups,
     split_parts,
     with_labels,
+    without_tested_questions,
 )
 from training.evaluation.stacked import of_quality
 
@@ -113,6 +115,15 @@ def test_equal_keys_are_one_question(tmp_path: Path) -> None:
     grid = planted_grid(tmp_path, 4)
     group = question_groups(replace(grid, keys=("b", "a", "b", "c")))
     assert group.tolist() == [1, 0, 1, 2]
+
+
+def test_a_question_of_several_tasks_does_not_teach_where_it_is_tested() -> None:
+    """Its other rows are left out of training, with their folds."""
+    question = np.array([0, 1, 2, 3, 0, 5])
+    train, test = np.array([0, 1, 2, 3]), np.array([4, 5])
+    (part,) = without_tested_questions([Part(train, test, train, train + 10)], question)
+    assert part.train.tolist() == part.inner.tolist() == [1, 2, 3]
+    assert part.fine.tolist() == [11, 12, 13]
 
 
 def test_tasks_and_domains_can_be_left_out(tmp_path: Path) -> None:

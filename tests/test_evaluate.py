@@ -390,7 +390,7 @@ MISTAKES = [
     (["mine.parquet", "--answers", "nobody"], "'nobody' names no model"),
     (["trained.parquet"], "No query of planted stands in split=test: give --folds 5x5"),
     (["unpriced.parquet", "--models", "cheap,dear"], "Costs are null for dear"),
-    (["few.parquet"], "lacks the columns cost_usd"),
+    (["few.parquet"], "lacks cost_usd"),
 ]
 
 

@@ -158,11 +158,36 @@ def test_a_mistake_is_told_with_what_is_known(tmp_path: Path, options: dict[str,
         read_grid(path, **options)
 
 
+def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    """One id for two texts would make draws of two questions one; scores have a range."""
+    rows = logged_rows(6)
+    rows[1]["query"] = "Something else?"
+    with pytest.raises(EffortwiseError, match="stands for several texts"):
+        read_grid(write_rows(tmp_path / "a.parquet", rows))
+    rows = logged_rows(6)
+    rows[1]["score"] = 7.0
+    with pytest.raises(EffortwiseError, match=r"has the score 7.0: scores lie in \[0, 1\]"):
+        read_grid(write_rows(tmp_path / "b.parquet", rows))
+
+
+def test_what_is_no_number_is_not_known(tmp_path: Path) -> None:
+    """A score that is no number is no outcome; a cost that is none is null."""
+    rows = logged_rows(10)
+    for row in rows[:3]:
+        row["score"] = float("nan")
+    assert len(read_grid(write_rows(tmp_path / "a.parquet", rows))) == 9
+    for cost in (float("nan"), -1.0, float("inf")):
+        rows = logged_rows(10)
+        rows[0]["cost_usd"] = cost
+        with pytest.raises(EffortwiseError, match="Costs are null for cheap"):
+            read_grid(write_rows(tmp_path / "b.parquet", rows), models=["cheap", "dear"])
+
+
 def test_a_file_that_is_no_table_of_traces_says_what_it_lacks(tmp_path: Path) -> None:
     """Missing columns by name; several data sets by name; no rows; no Parquet."""
     rows = logged_rows(6)
     few = [{key: value for key, value in row.items() if key not in ("score", "query")} for row in rows]
-    with pytest.raises(EffortwiseError, match="lacks the columns query, score"):
+    with pytest.raises(EffortwiseError, match="lacks query, score"):
         read_grid(write_rows(tmp_path / "few.parquet", few))
     two = [*rows, *({**row, "dataset": "second"} for row in rows)]
     with pytest.raises(EffortwiseError, match="give --dataset, one of planted, second"):

@@ -187,6 +187,40 @@ def test_interchange_drops_with_reasons(tmp_path: Path) -> None:
     assert sorted(made.dropped.values()) == [1, 1, 1]
 
 
+def test_columns_of_other_kinds_are_read(tmp_path: Path) -> None:
+    """Whole numbers where text is expected, times of any kind, gaps that are no numbers."""
+    path = tmp_path / "a.parquet"
+    columns = {
+        "query_id": [1, 2, 3],
+        "query": ["2+2?", "3+3?", "4+4?"],
+        "model": pa.array(["small"] * 3).dictionary_encode(),
+        "strategy": ["direct"] * 3,
+        "score": pa.array([1, 0, 1], pa.int8()),
+        "answer": [0, 6, 8],
+        "cost_usd": [float("nan"), -1.0, float("inf")],
+        "latency_s": [0.5, -0.5, 1.0],
+        "created_at": pa.array([1_700_000_000_500, 1, 2], pa.timestamp("ms", tz="UTC")),
+    }
+    parquet.write_table(pa.table(columns), path)
+    rounds = rounds_from_parquet([path], MENU).rounds
+    assert [r.cost_usd for r in rounds] == [None] * 3
+    assert [r.latency_s for r in rounds] == [0.5, None, 1.0]
+    assert rounds[0].created_at == 1_700_000_000.5
+    assert [r.candidates[0].extracted for r in rounds] == ["0", "6", "8"]
+
+
+def test_a_column_of_a_wrong_kind_is_named(tmp_path: Path) -> None:
+    """What cannot be read as a score is no score."""
+    with pytest.raises(StoreError, match="column 'score' must hold values of type double"):
+        rounds_from_parquet([table(tmp_path / "a.parquet", [interchange(score="good")])], MENU)
+
+
+def test_a_score_that_is_no_number_is_no_outcome(tmp_path: Path) -> None:
+    """As null is."""
+    made = rounds_from_parquet([table(tmp_path / "a.parquet", [interchange(score=float("nan"))])], MENU)
+    assert (len(made.rounds), dict(made.dropped)) == (0, {"no outcome yet": 1})
+
+
 def test_interchange_that_is_none(tmp_path: Path) -> None:
     """A file without the columns, or that is no Parquet at all, is a clear error."""
     with pytest.raises(StoreError, match="score"):

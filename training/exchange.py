@@ -8,7 +8,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +93,11 @@ def _exported(trace: Trace, question: str, outcome: Outcome | None) -> dict[str,
 def import_traces(store: Store, path: Path, dataset: str | None = None) -> Exchanged:
     """Read a file of the interchange form into the store, each row a trace of the account
     ``imported`` with its score as an outcome. Ids follow from the rows, so a repeat changes nothing.
-    Times are unknown: the file's own ``created_at`` if it has one, else now."""
+    Where the file has no ``created_at``, the plan tells that it is unknown, and the trace's is now."""
     left_out: Counter[str] = Counter()
     seen: set[str] = set()
     group: list[Operation] = []
-    for row in map(_without_nan, read_rows([path])):
+    for row in read_rows([path]):
         if reason := _unusable(row, dataset) or _repeated(row, seen):
             left_out[reason] += 1
             continue
@@ -130,11 +129,6 @@ def _unusable(row: Mapping[str, Any], dataset: str | None) -> str | None:
     if row["score"] is not None and not 0 <= row["score"] <= 1:
         return "its score is outside [0, 1]"
     return None
-
-
-def _without_nan(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Some writers put NaN where nothing is known."""
-    return {name: None if isinstance(value, float) and isnan(value) else value for name, value in row.items()}
 
 
 def _operations(row: Mapping[str, Any]) -> Iterator[Operation]:
@@ -170,7 +164,7 @@ def _imported(row: Mapping[str, Any]) -> Trace:
             "arm": arm,
             "policy": IMPORTED,
             "propensity": row.get("propensity"),
-            "unknown": [name for name in ("cost_usd", "latency_s") if row.get(name) is None],
+            "unknown": [name for name in ("cost_usd", "latency_s", "created_at") if row.get(name) is None],
         },
         prompt=json.dumps(
             {"messages": _messages(str(row["query"])), "max_completion_tokens": None, "parameters": {}}

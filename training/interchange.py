@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from router.arm import Arm
@@ -57,6 +58,48 @@ OPTIONAL = (
 )
 
 
+TYPES = {**dict(INTERCHANGE), "propensity": pa.float64(), "created_at": pa.float64()}
+_AMOUNTS = ("cost_usd", "latency_s")
+
+
+def read_traces(path: Path, required: Sequence[str], optional: Sequence[str]) -> pa.Table:
+    """The known columns of a table of traces, in the interchange form's types. What is no number is null, as
+    is a cost or a latency that is negative or infinite; times become Unix seconds. ``StoreError`` where the
+    file cannot be read, lacks a required column, or has one of another kind."""
+    try:
+        names = parquet.read_schema(path).names
+        missing = [name for name in required if name not in names]
+        if missing:
+            raise StoreError(
+                f"{path} is no table of traces: it lacks {', '.join(missing)}. `effortwise traces export` "
+                "writes all columns."
+            )
+        table = parquet.read_table(path, columns=[n for n in (*required, *optional) if n in names])
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read as Parquet: {error}.") from error
+    return pa.table({name: _conformed(path, name, table[name]) for name in table.column_names})
+
+
+def _conformed(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = TYPES[name]
+    try:
+        if pa.types.is_timestamp(column.type):
+            column = compute.divide(column.cast(pa.timestamp("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
+        if pa.types.is_floating(column.type):
+            column = _without(column, compute.is_nan(column))
+        column = column.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise StoreError(f"{path}: the column {name!r} must hold values of type {kind}: {error}.") from error
+    if name in _AMOUNTS:
+        finite = compute.and_(compute.is_finite(column), compute.greater_equal(column, 0.0))
+        column = _without(column, compute.invert(finite))
+    return column
+
+
+def _without(column: pa.ChunkedArray, bad: pa.ChunkedArray) -> pa.ChunkedArray:
+    return compute.if_else(bad, pa.scalar(None, column.type), column)
+
+
 def rounds_from_parquet(paths: Iterable[Path], menu: Menu) -> Rounds:
     """Each row a round of the arm ``<model>/<strategy>``, on the menu or not. A column that is missing is
     unknown, and nothing that needs it is computed from it. ``StoreError`` where a file is no such table."""
@@ -72,20 +115,11 @@ def rounds_from_parquet(paths: Iterable[Path], menu: Menu) -> Rounds:
 
 
 def read_rows(paths: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
-    """The rows of interchange files as plain mappings, of the known columns those that a file has.
-    ``StoreError`` where a file cannot be read or lacks a required column."""
+    """The rows of interchange files as plain mappings, of the known columns those that a file has; see
+    ``read_traces``."""
     for path in paths:
-        try:
-            with parquet.ParquetFile(path) as table:
-                names = set(table.schema_arrow.names)
-                missing = [name for name in REQUIRED if name not in names]
-                if missing:
-                    raise StoreError(f"{path} is no table of traces: it lacks {', '.join(missing)}.")
-                columns = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
-                for batch in table.iter_batches(columns=columns):
-                    yield from batch.to_pylist()
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path} cannot be read as Parquet: {error}.") from error
+        for batch in read_traces(path, REQUIRED, OPTIONAL).to_batches():
+            yield from batch.to_pylist()
 
 
 def _unusable(row: Mapping[str, Any]) -> str | None:
@@ -108,7 +142,6 @@ def _round(row: Mapping[str, Any], asked: dict[str, Query], menu: Menu) -> Round
     query = asked.get(text)
     if query is None:
         query = asked[text] = Query([{"role": "user", "content": text}], id=str(row["query_id"]))
-    created_at = row.get("created_at")
     return Round(
         query,
         _arm(row),
@@ -117,7 +150,7 @@ def _round(row: Mapping[str, Any], asked: dict[str, Query], menu: Menu) -> Round
         propensity=row.get("propensity"),
         cost_usd=row.get("cost_usd"),
         latency_s=row.get("latency_s"),
-        created_at=float(created_at) if isinstance(created_at, int | float) else None,
+        created_at=row.get("created_at"),
         candidates=_candidates(row, menu[_arm(row)]) if _arm(row) in menu else (),
     )
 

@@ -82,6 +82,12 @@ class BundleRegistry:
             client.delete_registered_model_alias(self.model, CHALLENGER)
             return int(challenger.version)
 
+    def gain(self, number: int) -> tuple[float, float, float] | None:
+        """Of a version, the log loss that it saves against the bundle that served when it was trained: mean,
+        low and high of its interval; ``None`` where they were not compared."""
+        with _mlflow(self.tracking_uri) as client:
+            return _gain(client, client.get_model_version(self.model, str(number)).run_id)
+
     def rollback(self) -> int | None:
         """The champion that the present one replaced becomes champion again; returns its number, ``None``
         where it replaced none and is withdrawn. ``BundleError`` without a champion."""
@@ -122,6 +128,7 @@ def _mlflow(tracking_uri: str) -> Iterator[Any]:
     """A client, its noise silenced and its failures as ours."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore", module=r"(mlflow|sqlalchemy|alembic)(\.|$)")
     file = _sqlite_file(tracking_uri)
     from mlflow import MlflowClient
@@ -191,14 +198,20 @@ def _aliased(client: Any, model: str, alias: str) -> Any:
 
 
 def _refuse_worse(client: Any, challenger: Any) -> None:
-    measured = client.get_run(challenger.run_id).data.metrics
-    low, high = measured.get(f"{_GAIN}.low"), measured.get(f"{_GAIN}.high")
-    if high is not None and high < 0:
+    gain = _gain(client, challenger.run_id)
+    if gain is not None and gain[2] < 0:
+        _, low, high = gain
         raise BundleError(
             f"Version {challenger.version} predicts worse than the bundle that served when it was trained: "
             f"its log loss on rounds new to both is higher by {-high:.4f} to {-low:.4f}. Train on more, or "
             "`promote --anyway`."
         )
+
+
+def _gain(client: Any, run_id: str) -> tuple[float, float, float] | None:
+    measured = client.get_run(run_id).data.metrics
+    found = [measured.get(f"{_GAIN}.{name}") for name in ("mean", "low", "high")]
+    return None if None in found else (found[0], found[1], found[2])
 
 
 def _withdrawn(client: Any, model: str) -> bool:

@@ -151,7 +151,7 @@ def _round(trace: Trace, outcome: Outcome, menu: Menu) -> Round:
         propensities,
         None if "cost_usd" in unknown else trace.usage.cost_usd / choices,
         None if "latency_s" in unknown else trace.latency_s,
-        trace.created_at,
+        None if "created_at" in unknown else trace.created_at,
         Price(trace.plan.get("price_per_usd") or 0.0, trace.plan.get("price_per_s") or 0.0),
         trace.plan.get("stakes") or 1.0,
         _candidates(trace, query),

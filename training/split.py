@@ -22,6 +22,8 @@ LONG_TEXT_WORDS = 20
 BANDS, ROWS_PER_BAND = 8, 8
 """Texts of Jaccard similarity s share a band with probability 1 - (1 - s^8)^8: 0.33 at 0.6, 0.76 at
 0.8, 0.99 at 0.9 [Broder 1997; Leskovec, Rajaraman & Ullman]."""
+LEAST_FRAMED = 30
+"""Texts that begin or end with the same 20 words or more, from which on these are a template's."""
 SIMILAR = 0.8
 """Least share of equal min-hashes, an estimate of the Jaccard similarity, for a near-duplicate."""
 
@@ -74,8 +76,8 @@ def _order(rounds: Sequence[Round], groups: IntArray, own: NDArray[np.bool_], se
 
 
 def near_duplicates(texts: Sequence[str], keys: Sequence[Hashable]) -> IntArray:
-    """Group numbers, shape (texts,): equal keys, equal normalised texts, and texts of 20 words or more
-    that are nearly the same."""
+    """Group numbers, shape (texts,): equal keys, equal normalised texts, and texts that are nearly the same,
+    of 20 words or more beside what a template adds to many."""
     tidy_of = {text: normalised(text) for text in set(texts)}
     tidy = [tidy_of[text] for text in texts]
     distinct = {text: i for i, text in enumerate(dict.fromkeys(tidy))}
@@ -91,7 +93,7 @@ def _links_by_key(where: IntArray, keys: Sequence[Hashable]) -> list[tuple[int, 
 
 def _links_by_content(texts: Sequence[str]) -> list[tuple[int, int]]:
     """Each long text with the first that shares a band with it and is similar enough."""
-    words = [_WORD.findall(text) for text in texts]
+    words = _without_frames([_WORD.findall(text) for text in texts])
     long = [i for i, found in enumerate(words) if len(found) >= LONG_TEXT_WORDS]
     if not long:
         return []
@@ -104,6 +106,34 @@ def _links_by_content(texts: Sequence[str]) -> list[tuple[int, int]]:
             if other != i and np.mean(signatures[i] == signatures[other]) >= SIMILAR:
                 links.append((long[other], long[i]))
     return links
+
+
+def _without_frames(texts: Sequence[list[str]]) -> list[list[str]]:
+    """The texts without what a template put before and behind them, such as an instruction and examples."""
+    ahead = _frames(texts)
+    rest = [words[size:] for words, size in zip(texts, ahead, strict=True)]
+    behind = _frames([words[::-1] for words in rest])
+    return [words[: len(words) - size] for words, size in zip(rest, behind, strict=True)]
+
+
+def _frames(texts: Sequence[list[str]]) -> list[int]:
+    """How many words at its beginning each text shares with ``LEAST_FRAMED`` texts, itself among them: with
+    fewer than ``LONG_TEXT_WORDS`` none. Texts that share words stand next to each other in order."""
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    found = [0] * len(texts)
+    for start in range(len(order) - LEAST_FRAMED + 1):
+        window = order[start : start + LEAST_FRAMED]
+        size = _shared(texts[window[0]], texts[window[-1]])
+        if size >= LONG_TEXT_WORDS:
+            for i in window:
+                found[i] = max(found[i], size)
+    return found
+
+
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    return next(
+        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
 
 
 def _signature(words: Sequence[str]) -> NDArray[np.uint64]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from router.bundle import Bundle, save_bundle
+from router.bundle import save_bundle
 from router.confidence import ConfidencePredictor
 from router.errors import InvalidQuery
 from router.estimate import FloatArray
@@ -24,7 +25,7 @@ from training.fit.constant import fit_constant
 from training.fit.difficulty import fit_difficulty
 from training.folds import MOST_CROSSED
 from training.held_out import estimates_by_round, evaluate
-from training.incumbent import against_incumbent
+from training.incumbent import LEAST_QUESTIONS, Incumbent, against_incumbent, newest_questions
 from training.logged_arms import narrowed, taught_by
 from training.parallel import side_by_side
 from training.rounds import Round
@@ -77,7 +78,7 @@ def train(
     seed: int = 0,
     *,
     clip: float | None = None,
-    incumbent: Bundle | None = None,
+    incumbent: Incumbent | None = None,
 ) -> TrainedBundle:
     """Split, fit, measure; then fit the shipped predictor on the test part too.
 
@@ -88,8 +89,8 @@ def train(
     The metrics are those of the predictor fitted on the oldest part alone, tested on the latest; from its
     predictions there, the confidence predictor learns. Where the stages of the menu's cascades answered the
     same questions, it also learns what agreement across arms is worth. kind: see ``fit_difficulty``. clip:
-    see ``tabulate``. incumbent: the bundle that serves now, loaded for the menu: the metrics' ``incumbent``
-    compares both on tested rounds that it has not seen. The same rounds and seed give the same bundle.
+    see ``tabulate``. incumbent: the bundle that serves now: the metrics' ``incumbent`` compares it with what
+    is fitted on all but the latest questions, on those. The same rounds and seed give the same bundle.
     ``InvalidQuery`` without any round of the menu, ``ConfigurationError`` for an unknown kind.
     """
     kept = _thinned(rounds, menu, seed)
@@ -110,9 +111,8 @@ def train(
         metrics = evaluate(measured[0], narrowed(fit_constant(tables[1]), known), test, tested, seed)
         quality = _own_quality(measured[0], test)
         examples = _examples(quality, tested)
-        if incumbent is not None:
-            both = against_incumbent(incumbent, menu, tested, quality, test.group, seed)
-            metrics = {**metrics, "incumbent": both}
+    if incumbent is not None:
+        metrics = {**metrics, "incumbent": _compared(incumbent, kept, own, table, menu, known, seed, kind)}
     agreement = fit_confidence(examples)
     confidence = fit_cascades(kept, table, menu, agreement, kind, seed) or agreement
     summary = {
@@ -121,6 +121,7 @@ def train(
         "seed": seed,
         "clip": clip,
         **_summary([r for r in kept if r.arm in menu], len(rounds) - len(kept), parts.groups[own]),
+        **_times(kept),
         "of_other_arms": int((~own).sum()),
         "fit": len(old),
         "test": len(late),
@@ -130,6 +131,27 @@ def train(
 
 def _fitted(table: Table, known: Menu, seed: int, kind: str) -> DifficultyPredictor:
     return narrowed(fit_difficulty(table, seed, kind), known)
+
+
+def _compared(
+    incumbent: Incumbent,
+    kept: Sequence[Round],
+    own: NDArray[np.bool_],
+    table: Table,
+    menu: Menu,
+    known: Menu,
+    seed: int,
+    kind: str,
+) -> dict[str, Any] | None:
+    """``None`` with too few questions that are new to the incumbent."""
+    newest = np.isin(table.group, newest_questions(incumbent, kept, table.group))
+    compared = np.flatnonzero(newest & own)
+    if len(np.unique(table.group[compared])) < LEAST_QUESTIONS:
+        return None
+    fitted = _fitted(table.take(np.flatnonzero(~newest)), known, seed, kind)
+    test = replace(table.take(compared), menu=known)
+    rounds = [kept[int(i)] for i in compared]
+    return against_incumbent(incumbent, menu, rounds, _own_quality(fitted, test), test.group, seed)
 
 
 def _offered(r: Round, menu: Menu, known: Menu) -> Round:
@@ -183,12 +205,17 @@ def _examples(quality: FloatArray, rounds: Sequence[Round]) -> list[Example]:
 
 
 def _summary(kept: Sequence[Round], left_out: int, groups: IntArray) -> dict[str, Any]:
-    times = [r.created_at for r in kept if r.created_at is not None]
     return {
         "rounds": len(kept),
         "left_out": left_out,
         "questions": len(np.unique(groups)),
         "mean_reward": float(np.mean([r.reward for r in kept])),
-        "first_at": min(times, default=None),
-        "last_at": max(times, default=None),
     }
+
+
+def _times(kept: Sequence[Round]) -> dict[str, float | None]:
+    """Of all that was learnt from; ``None`` where the time of some is not known."""
+    times = [r.created_at for r in kept]
+    known = [time for time in times if time is not None]
+    whole = len(known) == len(times)
+    return {"first_at": min(known) if whole else None, "last_at": max(known) if whole else None}

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from effortwise.allocation.picture import draw_allocation
 from effortwise.allocation.tables import show_allocation
+from effortwise.outputs import check_writable
 from router.errors import InvalidQuery
 from training.evaluation.crossfit import Folds, Part, fold_parts
 from training.folds import folds
@@ -26,6 +27,7 @@ from training.sampling.vote_paths import ORDERS, vote_paths
 LEAST_TEST_SERIES = 1000
 """With fewer series in the logged test split, all are tested in turn."""
 FOLDS = Folds(5, 5)
+LEAST_VOTE = 3
 LEAST_GROUPS = 10
 """Distinct questions that can be learnt from at all."""
 
@@ -44,6 +46,9 @@ def allocate(
     seed: int,
 ) -> None:
     """Print what was measured; write it as JSON and as a picture where wanted."""
+    check_writable(json, plot)
+    if at_most < LEAST_VOTE:
+        raise InvalidQuery(f"--at-most takes {LEAST_VOTE} or more: a vote of two is the first one's.")
     samples = read_samples(path, _names(dataset), _names(models) or None, correct_at)
     wanted = Wanted(_numbers("prices", prices, 0.0), _numbers("fewer", fewer, 1.0))
     report = _report(samples, Folds.parse(folds) if folds else None, at_most, wanted, seed)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from effortwise.outputs import check_writable
 from effortwise.picture import picture
 from router.errors import InvalidQuery
 from training.interchange import read_rows
@@ -33,7 +37,8 @@ def characterise_file(
 ) -> None:
     """Print the table; write it as JSON and as a picture where wanted. prices: quality units per US dollar,
     and per draw where costs are unknown."""
-    if min(prices) < 0:
+    check_writable(json, plot)
+    if not all(isfinite(price) and price >= 0 for price in prices):
         raise InvalidQuery("Prices must be 0 or more.", "price")
     found = characterise(_curves(path, datasets, models, seed), *prices, seed)
     values = [each.as_values() for each in found]
@@ -45,19 +50,45 @@ def characterise_file(
 
 
 def _curves(path: Path, datasets: Sequence[str], models: Sequence[str] | None, seed: int) -> list[Curve]:
+    """Of every data set that is named, or of all."""
+    rows = [{**row, "dataset": row.get("dataset") or path.stem} for row in read_rows([path])]
+    known = sorted({row["dataset"] for row in rows})
+    if unknown := [name for name in datasets if name not in known]:
+        raise InvalidQuery(f"{path} holds no data set {unknown[0]!r}. It holds: {', '.join(known)}.")
+    named = datasets or known
+    found = [curve for name in named for curve in _of_one(path, rows, name, models, seed, len(named) > 1)]
+    if not found:
+        raise InvalidQuery(
+            f"{path} holds nothing to characterise: no arm with several samples of one query, no strategy at "
+            "three amounts of compute, over five queries or more."
+        )
+    return found
+
+
+def _of_one(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    dataset: str,
+    models: Sequence[str] | None,
+    seed: int,
+    several: bool,
+) -> list[Curve]:
+    """several: the data set's name stands before the domain's."""
     wanted = [
         row
-        for row in read_rows([path])
-        if (not datasets or row.get("dataset") in datasets)
-        and (models is None or any(name in str(row["model"]) for name in models))
+        for row in rows
+        if row["dataset"] == dataset and (models is None or any(name in str(row["model"]) for name in models))
     ]
-    ladders = ladders_of(wanted)
-    try:
-        return [*curves_of(read_samples(path, datasets, models), seed), *ladders]
-    except InvalidQuery:
-        if not ladders:
-            raise
-        return ladders
+    found = ladders_of(wanted)
+    with suppress(InvalidQuery):  # it has no arm of these names, or none of several draws
+        found = [*curves_of(read_samples(path, [dataset], models), seed), *found]
+    if not several:
+        return found
+    return [replace(curve, domain=_labelled(dataset, curve.domain)) for curve in found]
+
+
+def _labelled(dataset: str, domain: str) -> str:
+    return dataset if domain in ("", dataset) else f"{dataset}: {domain}"
 
 
 def _show(values: Sequence[Mapping[str, Any]]) -> None:

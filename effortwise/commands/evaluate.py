@@ -11,7 +11,7 @@ import orjson
 
 from effortwise.evaluation.drawn import draw_evaluation
 from effortwise.evaluation.printed import print_evaluation
-from router.errors import ConfigurationError
+from effortwise.outputs import check_writable
 from training.evaluation.answer_aware import Answers
 from training.evaluation.comparison import Additional, Protocol, compare
 from training.evaluation.crossfit import Folds
@@ -33,7 +33,7 @@ def evaluate(
     plot: Path | None,
 ) -> None:
     """Train, test, print; write JSON and picture where asked."""
-    _check_writable(json, plot)
+    check_writable(json, plot)
     pool = _names(models) if models else None
     say = _progress()
     also = _names(also_learn) if also_learn else []
@@ -66,13 +66,6 @@ def _answers(answers: str | None, grid: Grid, correct_at: float) -> Additional |
         return None
     order = None if answers == LEARNT else tuple(resolve(name, grid.arms) for name in _names(answers))
     return Answers(order, correct_at)
-
-
-def _check_writable(*paths: Path | None) -> None:
-    """Told before the work, not after it."""
-    for path in paths:
-        if path is not None and not path.resolve().parent.is_dir():
-            raise ConfigurationError(f"{path} cannot be written: there is no folder {path.parent}.")
 
 
 def _progress() -> Any:

@@ -20,8 +20,14 @@ _log = logging.getLogger(__name__)
 
 def promote(config: Path, anyway: bool) -> None:
     """The challenger becomes the champion."""
-    number = configured_registry(load_configuration(config)).promote(anyway=anyway)
-    print(f"version {number} is the champion")
+    registry = configured_registry(load_configuration(config))
+    number = registry.promote(anyway=anyway)
+    gain = registry.gain(number)
+    if gain is None:
+        told = "it was not compared with what served before"
+    else:
+        told = "against what served before, log loss saved {:+.4f} ({:+.4f} to {:+.4f})".format(*gain)
+    print(f"version {number} is the champion; {told}")
 
 
 def rollback(config: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from effortwise.bundled import starting_bundle
+from effortwise.bundled import BUNDLE, starting_bundle
 from effortwise.commands.traces import open_store
 from router.bundle import Bundle, cold_bundle, load_bundle
 from router.configuration import Configuration, load_configuration
@@ -18,9 +19,10 @@ from router.features import Extractor
 from router.menu import Menu
 from router.price import Price
 from training.incumbent import LEAST_QUESTIONS as LEAST_COMPARED
+from training.incumbent import Incumbent
 from training.interchange import rounds_from_parquet
 from training.recorded import read_recorded, replayed_rounds
-from training.registry import CHAMPION, BundleRegistry
+from training.registry import BundleRegistry
 from training.rounds import Rounds, rounds_from_traces
 from training.train import TrainedBundle
 from training.train import train as train_bundle
@@ -42,7 +44,7 @@ def train(
     rounds = _rounds(configuration, menu, traces, replay, kind, seed)
     _say_rounds(rounds, menu)
     extractor = Extractor.of(configuration.decision.features, feature_options(configuration))
-    serving = _incumbent(configuration, menu)
+    serving = _incumbent(configuration, menu, registered=out is None)
     trained = train_bundle(rounds.rounds, menu, extractor, kind, seed, incumbent=serving)
     _say_metrics(trained)
     if serving is not None:
@@ -110,32 +112,37 @@ def _say_metrics(trained: TrainedBundle) -> None:
         print("  not shown to beat constants per arm: the interval of gain (log loss saved) reaches zero")
 
 
-def _incumbent(configuration: Configuration, menu: Menu) -> Bundle | None:
-    """The bundle that serves now: the champion, or the one of the configuration."""
+def _incumbent(configuration: Configuration, menu: Menu, *, registered: bool) -> Incumbent | None:
+    """The bundle that serves now: what the registry's alias stands for, else the one of the configuration.
+    registered: whether the registry may be asked."""
+    section = configuration.registry
     with tempfile.TemporaryDirectory() as folder:
         try:
-            section = configuration.registry
-            champion = None
-            if section is not None:
-                champion = configured_registry(configuration).fetch(CHAMPION, Path(folder))
-            path = champion or starting_bundle(configuration)
-            return None if path is None else load_bundle(path, menu, feature_options(configuration))
+            fetched = None
+            if section is not None and registered:
+                fetched = configured_registry(configuration).fetch(section.alias, Path(folder))
+            path = fetched or starting_bundle(configuration)
+            if path is None:
+                return None
+            bundle = load_bundle(path, menu, feature_options(configuration))
         except (BundleError, StoreError) as error:
             print(f"not compared with the bundle that serves: {error}")
             return None
+    learnt_until = (bundle.manifest.get("summary") or {}).get("last_at")
+    return Incumbent(bundle, -inf if path == BUNDLE else learnt_until)  # what ships saw no trace
 
 
 def _say_incumbent(trained: TrainedBundle) -> None:
     both = trained.metrics.get("incumbent")
     if both is None:
         print(
-            f"not compared with the bundle that serves: fewer than {LEAST_COMPARED} tested questions are "
+            f"not compared with the bundle that serves: it takes {2 * LEAST_COMPARED} questions that are "
             "later than all that it learnt from"
         )
         return
     gain = both["gain"]
     print(
-        f"against bundle {both['version']}, which serves, on {both['rounds']} rounds that it has not seen: "
+        f"against bundle {both['version']}, which serves, on {both['rounds']} rounds that are new to both: "
         f"log loss {both['log_loss_of_this']:.4f}, its own {both['log_loss']:.4f}, "
         f"saved {gain['mean']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
     )

@@ -19,6 +19,7 @@ from training.evaluation.crossfit import (
     question_groups,
     split_parts,
     with_labels,
+    without_tested_questions,
 )
 from training.evaluation.decisions import Routed, routed
 from training.evaluation.grid import Grid, IntArray
@@ -93,7 +94,7 @@ def parts_of(grid: Grid, group: IntArray, protocol: Protocol) -> list[Part]:
     """What trains and what is tested."""
     if protocol.ignores_split:
         folds = protocol.folds or FOLDS_LEFT_OUT
-        parts = fold_parts(group, folds, protocol.seed)
+        parts = without_tested_questions(fold_parts(group, folds, protocol.seed), question_groups(grid))
     else:
         parts = split_parts(grid, group, protocol.seed)
     return parts if protocol.labels is None else with_labels(parts, protocol.labels, group, protocol.seed)

@@ -43,7 +43,7 @@ class Folds:
     def parse(cls, text: str) -> Folds:
         """From ``RxK``, or ``K`` for one pass; ``InvalidQuery`` where it is neither."""
         repeats, cross, count = text.lower().rpartition("x")
-        if not (count.isdigit() and (repeats.isdigit() or not cross)):
+        if not (count.isdecimal() and (repeats.isdecimal() or not cross)):
             raise InvalidQuery(f"--folds takes repeats x folds, such as 5x5, not {text!r}.")
         found = cls(int(repeats or 1), int(count))
         if found.repeats < 1 or found.count < 2:
@@ -110,6 +110,16 @@ def _inner(group: IntArray, seed: int) -> IntArray:
     if held.max(initial=0) == 0:
         raise InvalidQuery("All training queries are of one group: nothing can be held out.")
     return held
+
+
+def without_tested_questions(parts: Sequence[Part], question: IntArray) -> list[Part]:
+    """Each part without the training rows whose question is tested: one may stand in several tasks."""
+    found = []
+    for part in parts:
+        kept = ~np.isin(question[part.train], question[part.test])
+        train, inner, fine = part.train[kept], part.inner[kept], part.fine[kept]
+        found.append(replace(part, train=train, inner=inner, fine=fine))
+    return found
 
 
 def with_labels(parts: Sequence[Part], labels: int, group: IntArray, seed: int) -> list[Part]:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
-import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from router.errors import InvalidQuery, StoreError
 from router.estimate import FloatArray
 from training.evaluation.others import NO_OTHERS, Others
+from training.interchange import read_traces
 from training.rounds import question_key
 
 REQUIRED = ("query_id", "query", "model", "strategy", "score", "cost_usd")
@@ -137,21 +137,12 @@ def arm_of(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def _table(path: Path) -> pa.Table:
     """The known columns, with a column ``dataset`` in any case."""
-    try:
-        names = parquet.read_schema(path).names
-        missing = [name for name in REQUIRED if name not in names]
-        if missing:
-            raise StoreError(
-                f"{path} lacks the columns {', '.join(missing)}. `effortwise traces export` writes them all."
-            )
-        table = parquet.read_table(path, columns=[n for n in (*REQUIRED, *OPTIONAL) if n in names])
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read as Parquet: {error}.") from error
+    table = read_traces(path, REQUIRED, OPTIONAL)
     if not len(table):
         raise StoreError(f"{path} holds no rows.")
-    if "dataset" not in names:
+    if "dataset" not in table.column_names:
         return table.append_column("dataset", pa.array([path.stem] * len(table)))
-    filled = compute.fill_null(table["dataset"].cast(pa.string()), path.stem)
+    filled = compute.fill_null(table["dataset"], path.stem)
     return table.set_column(table.column_names.index("dataset"), "dataset", filled)
 
 
@@ -240,7 +231,11 @@ def _grid(
     whole = [query_id for query_id, drawn in cells.items() if all(drawn)]
     kept = whole if ignore_split else _without_known_questions(whole, asked)
     if not kept:
-        raise InvalidQuery(f"No query of {name} was answered by every arm of the pool.")
+        raise InvalidQuery(
+            f"No query of {name} was answered by every arm of the pool. Name arms that answered the same "
+            "queries (--models); where each was answered once, as a service logs it, `effortwise train` "
+            "tells what a policy would have earned (value)."
+        )
     draws = [[_in_drawn_order(cell) for cell in cells[query_id]] for query_id in kept]
     some = [asked[query_id] for query_id in kept]
     return Grid(
@@ -275,7 +270,10 @@ def _cells(
         if row["score"] is None or row["query"] is None:
             continue
         query_id = str(row["query_id"])
-        asked.setdefault(query_id, row)
+        if asked.setdefault(query_id, row)["query"] != row["query"]:
+            raise InvalidQuery(f"The query_id {query_id!r} stands for several texts: give each its own.")
+        if not 0 <= row["score"] <= 1:
+            raise InvalidQuery(f"The query {query_id!r} has the score {row['score']}: scores lie in [0, 1].")
         cell = cells.setdefault(query_id, [[] for _ in arms])[position[arm_of(row)]]
         cell.append((int(row.get("sample_index") or 0), _draw(row)))
     return asked, cells

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -83,8 +84,10 @@ def plain(corpus: Corpus, part: Part, seed: int) -> tuple[Estimate, Estimate]:
     texts = corpus.grid.texts
     fewest = 2 if len(part.train) >= 100 else 1
     words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=fewest, max_features=50_000)
-    words.fit([texts[i] for i in part.train])
-    X = words.transform(texts)
+    try:
+        X = words.fit([texts[i] for i in part.train]).transform(texts)
+    except ValueError:  # there is no word in any text
+        X = sparse.csr_matrix((len(texts), 1))
     return _best_of([_by_arm(X, corpus.grid.reward, 1.0)], corpus, part)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from router.estimate import FloatArray
 from training.evaluation.apgr import LEVELS, Thresholds, apgr, cpt
+from training.evaluation.crossfit import Part
 from training.evaluation.decisions import Routed
 from training.evaluation.resampling import interval
 from training.evaluation.tested import Tested, pooled
@@ -38,8 +39,9 @@ def _one_pass(
     """APGR, its resamples and CPT of one pass over the queries."""
     mine = [each for each in routed if each.part.repeat == repeat]
     parts = [each.part for each in mine]
-    gap = pooled(parts, [each.gap for each in mine if each.gap is not None], tested.rows)
-    weak_arm, strong_arm = tested.grid.reward[tested.parts[0].train].mean(axis=0).argsort(kind="stable")
+    weak_arm, strong_arm = _ranked(tested, tested.parts[0])
+    gaps = [(each.gap, _ranked(tested, each.part)[0] == weak_arm) for each in mine]
+    gap = pooled(parts, [g if alike else -g for g, alike in gaps if g is not None], tested.rows)
     weak, strong = tested.reward[:, weak_arm], tested.reward[:, strong_arm]
     thresholds = Thresholds.of(gap)
     got, share = thresholds.got(weak, strong), thresholds.strong.astype(np.float64)
@@ -48,3 +50,10 @@ def _one_pass(
     whole = apgr(share.mean(axis=0), got.mean(axis=0), weak.mean(), strong.mean())
     recovered = cpt(share.mean(axis=0), got.mean(axis=0), float(weak.mean()), float(strong.mean()))
     return float(whole), resampled, recovered
+
+
+def _ranked(tested: Tested, part: Part) -> tuple[int, int]:
+    """The weak and the strong arm, by a part's training queries: two that are nearly alike may change places
+    from part to part."""
+    weak, strong = tested.grid.reward[part.train].mean(axis=0).argsort(kind="stable")
+    return int(weak), int(strong)

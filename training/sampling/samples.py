@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as parquet
 
 from router.answers import normalise
 from router.errors import InvalidQuery, StoreError
 from training.evaluation.grid import CORRECT_AT, BoolArray, IntArray, arm_of
+from training.interchange import read_traces
 from training.rounds import question_key
 from training.split import near_duplicates
 
@@ -111,6 +111,8 @@ def read_samples(
     cells: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["score"] is not None and row["query"] is not None:
+            if not 0 <= row["score"] <= 1:
+                raise InvalidQuery(f"A score of {row['query_id']!r} is {row['score']}: scores lie in [0, 1].")
             cells.setdefault((row["dataset"], *arm_of(row), str(row["query_id"])), []).append(row)
     found = [_series(cell, correct_at) for cell in cells.values() if len(cell) >= LEAST_DRAWS]
     if not found:
@@ -125,15 +127,7 @@ def read_samples(
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        names = parquet.read_schema(path).names
-        missing = [name for name in REQUIRED if name not in names]
-        if missing:
-            raise StoreError(f"{path} lacks the columns {', '.join(missing)}.")
-        columns = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
-        rows: list[dict[str, Any]] = parquet.read_table(path, columns=columns).to_pylist()
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read as Parquet: {error}.") from error
+    rows: list[dict[str, Any]] = read_traces(path, REQUIRED, OPTIONAL).to_pylist()
     if not rows:
         raise StoreError(f"{path} holds no rows.")
     return [{**row, "dataset": row.get("dataset") or path.stem} for row in rows]
