@@ -47,11 +47,18 @@ class Call:
 def prompt_token_bound(messages: Sequence[Message], parameters: Mapping[str, Any]) -> int:
     """See ``Call.prompt_token_bound``."""
     text = sum(map(_bytes_of, messages)) + PROMPT_TOKENS_PER_MESSAGE * len(messages)
-    extra = sum(_json_bytes(parameters[key]) for key in _PROMPTING & parameters.keys())
+    extra = sum(_json_bytes(value) for key, value in parameters.items() if _may_prompt(key, value))
     return text + extra + PROMPT_TOKENS_PER_TEMPLATE
 
 
-_PROMPTING = {"tools", "functions", "response_format"}  # parameters that providers render into the prompt
+_SILENT = frozenset({"logit_bias", "stop", "user", "metadata", "tool_choice", "reasoning_effort"})
+"""Parameters of more than a number that no provider renders into the prompt."""
+
+
+def _may_prompt(key: str, value: Any) -> bool:
+    """What a provider renders into the prompt (tools, functions, a response format), and whatever is passed
+    through unknown and might be (documents, a prediction, a template)."""
+    return key not in _SILENT and isinstance(value, str | list | dict)
 
 
 def _bytes_of(message: Message) -> int:
@@ -63,8 +70,10 @@ def _bytes_of(message: Message) -> int:
 
 
 def _bytes_of_part(part: Any) -> int:
-    if isinstance(part, dict) and not {"text", "refusal"} & part.keys():
-        return PROMPT_TOKENS_PER_ATTACHMENT
+    if isinstance(part, dict) and part.get("type", "text") not in ("text", "refusal"):
+        return PROMPT_TOKENS_PER_ATTACHMENT + sum(
+            _json_bytes(value) for key, value in part.items() if key not in ("type", part.get("type"))
+        )
     return _json_bytes(part)
 
 

@@ -14,7 +14,10 @@ from router.errors import ConfigurationError
 def only_server(store: Path) -> Iterator[None]:
     """Hold the store's lock file; ``ConfigurationError`` where another server holds it. The lock ends
     with the process, however that ends."""
-    store.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"store.path: the folder {store.parent} cannot be made: {error}.") from None
     with store.with_name(store.name + ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

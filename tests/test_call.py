@@ -91,6 +91,18 @@ def test_what_providers_render_into_the_prompt_counts(key: str) -> None:
     assert bound([], **{key: described}) - bound([]) >= len(compact.encode())
 
 
+def test_what_is_passed_through_unknown_may_become_prompt() -> None:
+    """Documents, a prediction, a template: each byte counts, also of an attachment's further fields."""
+    for unknown in (
+        {"documents": ["x" * 2000]},
+        {"prediction": {"content": "x" * 2000}},
+        {"chat_template": "x" * 2000},
+    ):
+        assert bound([], **unknown) - bound([]) >= 2000
+    picture = {"type": "image_url", "image_url": {"url": "a.png"}, "text": "x" * 2000}
+    assert bound([{"role": "user", "content": [picture]}]) >= PROMPT_TOKENS_PER_ATTACHMENT + 2000
+
+
 def test_sampling_parameters_are_no_prompt() -> None:
     """A temperature or a seed costs no tokens."""
     assert bound([], temperature=0.5, seed=3, stop=["x" * 100]) == bound([])

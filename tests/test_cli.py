@@ -307,6 +307,35 @@ def test_replay_where_some_arms_can_answer_nothing(tmp_path: Path) -> None:
     assert load_bundle(bundle, menu).newcomers == tuple(name for name in menu.ids if "best_of_n" in name)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["explain", "hi", "--stakes", "-1"], "Invalid 'stakes'"),
+        (["explain", "hi", "--max-cost-usd", "-1"], "Invalid 'max_cost_usd'"),
+        (["demo", "--folder", "a.txt"], "a.txt is a file: name another --folder"),
+        (["evaluate", "a.txt", "--correct-at", "7"], "--correct-at is a score above 0"),
+        (["allocate", "a.txt", "--correct-at", "nan"], "--correct-at is a score above 0"),
+        (["allocate", "a.txt", "--at-most", "0"], "--at-most takes 3 or more"),
+        (["characterise", "a.txt", "--price-per-usd", "nan"], "Prices must be 0 or more"),
+        (["characterise", "a.txt", "--json", "."], "is a folder: name a file in it"),
+        (["allocate", "a.txt", "--plot", "nowhere/b.png"], "there is no folder"),
+        (["train", "--out", "."], "is no bundle: it is not replaced"),
+    ],
+    ids=lambda value: " ".join(value[:1] + value[2:3]) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_told_in_one_line(here: Run, tmp_path: Path, arguments: list[str], words: str) -> None:
+    """Before any work, with what would do."""
+    (tmp_path / "a.txt").write_text("no table")
+    config = ["--config", str(LOCAL)] if arguments[0] in ("explain", "train") else []
+    if arguments[0] == "train":
+        write_rounds(tmp_path / "rounds.parquet", 40, 0)
+        config += ["--traces", str(tmp_path / "rounds.parquet")]
+    done = here(*arguments, *config)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert (tmp_path / "a.txt").read_text() == "no table"
+
+
 def test_a_challenger_that_predicts_worse_must_be_asked_for(here: Run, tmp_path: Path) -> None:
     """``train`` tells how it compares with the champion on later rounds; ``promote`` refuses what is shown
     to be worse, and names the way past it."""

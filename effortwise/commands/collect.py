@@ -62,6 +62,8 @@ def collect(workload: str, count: int | None, seed: int, target: Target, out: Pa
     if interrupted:
         console.print(f"Stopped. The same command goes on from {out}.", soft_wrap=True)
         raise typer.Exit(_INTERRUPTED)
+    if tasks and not any(task.id in journal.answered for task in tasks):
+        raise EffortwiseError("No task was answered: see above why.")
 
 
 def _require_sound(target: Target) -> None:

@@ -65,6 +65,8 @@ def demo(folder: Path, seed: int, explore: int, fresh: int) -> None:
 
 def _clean(folder: Path) -> Path:
     """An empty folder; one that another demonstration left is emptied, anything else is spared."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder} is a file: name another --folder.")
     if folder.exists() and any(folder.iterdir()) and not (folder / "demo.toml").exists():
         raise ConfigurationError(f"{folder} is not empty and not a demonstration's: name another --folder.")
     shutil.rmtree(folder, ignore_errors=True)

@@ -18,6 +18,7 @@ from router.query import Query, Wishes
 from router.verifiers import make_verifier
 from serving.bundles import POINTER
 from serving.decision_card import card_values
+from serving.request_checks import WISHES
 from serving.service import bundles_folder, first_bundle
 
 _WIDTH = 140
@@ -39,6 +40,10 @@ def explain(
     pointer = bundles_folder(configuration) / POINTER
     folder = Path(pointer.read_text().strip()) if pointer.exists() else starting_bundle(configuration)
     allocator = configured_allocator(configuration, first_bundle(folder, menu, configuration), menu)
+    given = {"max_cost_usd": max_cost_usd, "deadline_s": deadline_s, "stakes": stakes}
+    for name, value in given.items():
+        if value is not None:
+            WISHES[name](value, name)
     wishes = Wishes(max_cost_usd, deadline_s, stakes=stakes, verifier=_verifier(verifier))
     query = Query(({"role": "user", "content": text},), policy, wishes=wishes)
     values = card_values(allocator.card(bound(query, configuration.bindings)), menu)

@@ -106,7 +106,7 @@ def _say_metrics(trained: TrainedBundle) -> None:
     )
     print(f"trained: {summary}")
     for name, value in _numbers(trained.metrics):
-        print(f"  {name:<44} {value:.4f}")
+        print(f"  {name:<44} {value:.4g}")
     gain = trained.metrics.get("gain", {})
     if gain and gain["low"] <= 0:
         print("  not shown to beat constants per arm: the interval of gain (log loss saved) reaches zero")

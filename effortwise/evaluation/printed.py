@@ -169,7 +169,7 @@ def _usd(point: Report) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
+    return "-" if share is None else f"{100 * share:.1f} %".replace("-0.0 ", "0.0 ")
 
 
 def _points(difference: float) -> str:

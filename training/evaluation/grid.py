@@ -115,6 +115,7 @@ def read_grid(
     ``InvalidQuery`` where dataset, models or also do not name what the file holds, where fewer than two arms
     remain, or costs of the pool are null.
     """
+    check_correct_at(correct_at)
     table = _of_dataset(_table(path), dataset, path)
     name = dataset or str(table["dataset"][0].as_py())
     known = compute.unique(table["model"]).to_pylist()
@@ -128,6 +129,12 @@ def read_grid(
     _check_costs(rows, arms)
     grid = _grid(name, arms, rows, correct_at, ignore_split)
     return replace(grid, others=Others.of(others.to_pylist(), grid.query_ids, correct_at))
+
+
+def check_correct_at(score: float) -> None:
+    """``InvalidQuery`` where no score, or every one, would count as right."""
+    if not 0 < score <= 1:
+        raise InvalidQuery(f"--correct-at is a score above 0 and no more than 1, not {score}.")
 
 
 def arm_of(row: Mapping[str, Any]) -> tuple[str, str]:

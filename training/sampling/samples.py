@@ -11,7 +11,7 @@ import numpy as np
 
 from router.answers import normalise
 from router.errors import InvalidQuery, StoreError
-from training.evaluation.grid import CORRECT_AT, BoolArray, IntArray, arm_of
+from training.evaluation.grid import CORRECT_AT, BoolArray, IntArray, arm_of, check_correct_at
 from training.interchange import read_traces
 from training.rounds import question_key
 from training.split import near_duplicates
@@ -107,6 +107,7 @@ def read_samples(
     series of a single draw are left out. ``StoreError`` where the file cannot be read or lacks a
     column, ``InvalidQuery`` where names fit nothing, or no series of several draws remains.
     """
+    check_correct_at(correct_at)
     rows = _of_models(_of_datasets(_rows(path), datasets, path), models)
     cells: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
