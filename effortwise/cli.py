@@ -230,6 +230,17 @@ def rollback(config: ConfigPath = LOCAL) -> None:
     run(config)
 
 
+@app.command()
+def spending(
+    config: ConfigPath = LOCAL,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what every account has spent in its present window, and what it has left."""
+    from effortwise.commands.spending import spending as run
+
+    run(config, json)
+
+
 @app.command(hidden=True)
 def follow(config: ConfigPath = LOCAL) -> None:
     """Fetch the champion whenever the alias moves; ``serve`` starts this beside itself."""

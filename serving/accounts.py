@@ -42,6 +42,12 @@ class Accounts:
         anyone = None if by_key else (keyless or [Allowance(DEFAULT_ACCOUNT)])[0]
         return cls(by_key, anyone)
 
+    @property
+    def allowances(self) -> list[Allowance]:
+        """One for each account."""
+        known = [] if self.anyone is None else [self.anyone]
+        return list(dict.fromkeys([*known, *self.by_key.values()]))
+
     def of_header(self, authorization: bytes | None) -> Allowance:
         """The caller's allowance, from an ``Authorization: Bearer`` header; ``Unauthorized`` else."""
         if self.anyone is not None:

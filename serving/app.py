@@ -26,6 +26,7 @@ from serving.problems import Problem, problem_of
 from serving.reply_wire import model_list, model_object
 from serving.request_wire import parse_chat
 from serving.service import Service
+from serving.spending import spending_values
 from serving.trace_view import trace_values
 from serving.weighing import weighed
 
@@ -99,6 +100,7 @@ def create_app(service: Service) -> Application:
     app.add_exception_handler(Exception, _told)
     _add_model_endpoints(app, service)
     _add_trace_endpoints(app, service)
+    _add_spending_endpoint(app, service)
     _add_health_endpoints(app, service)
     return Application(app, chat)
 
@@ -163,6 +165,17 @@ def _add_trace_endpoints(app: FastAPI, service: Service) -> None:
         if found is None:
             raise _not_found(service, trace_id)
         return trace_values(found, await asyncio.to_thread(lambda: list(service.store.outcomes(trace_id))))
+
+
+def _add_spending_endpoint(app: FastAPI, service: Service) -> None:
+    caller = Depends(_caller_of(service))
+
+    @app.get("/v1/spending")
+    async def spending(allowance: Allowance = caller) -> dict[str, Any]:
+        """What the caller's account has spent in its present window, and what it has left."""
+        at = time.time()
+        balance = await asyncio.to_thread(service.store.balance, allowance.account, allowance.key(at))
+        return spending_values(allowance, balance, at)
 
 
 def _add_health_endpoints(app: FastAPI, service: Service) -> None:

@@ -35,6 +35,7 @@ COMMANDS = [
     "characterise",
     "promote",
     "rollback",
+    "spending",
     "explain",
     "traces",
     "list",

@@ -12,11 +12,13 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from service_process import Live, serving, tables
+from service_process import Live, serving, tables, write_toml
+from typer.testing import CliRunner
 
+from effortwise.cli import app
 from router.configuration import parse_configuration
 from router.errors import ConfigurationError
-from router.tariff import to_nano
+from router.tariff import to_nano, to_usd
 from serving.accounts import Accounts
 
 RICH, POOR = "key-of-the-rich", "key-of-the-poor"
@@ -28,10 +30,12 @@ def account(name: str, key: str, **fields: Any) -> dict[str, Any]:
     return {"name": name, "api_keys_sha256": [hashlib.sha256(key.encode()).hexdigest()], **fields}
 
 
+ACCOUNTS = [account("rich", RICH), account("poor", POOR, allowance_usd=ALLOWANCE_USD, window="month")]
+
+
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[Live]:
-    accounts = [account("rich", RICH), account("poor", POOR, allowance_usd=ALLOWANCE_USD, window="month")]
-    async with serving(tables(tmp_path, RULES, accounts=accounts)) as live:
+    async with serving(tables(tmp_path, RULES, accounts=ACCOUNTS)) as live:
         yield live
 
 
@@ -82,6 +86,28 @@ async def test_an_allowance_that_is_used_up_says_when_to_come_back(live: Live) -
     assert (await live.chat("hi", POOR, model="small")).status_code == 200
 
 
+async def test_an_account_sees_what_it_has_spent_and_what_is_left(live: Live, tmp_path: Path) -> None:
+    """Its own and no other's, as the ledger has it; the operator sees all, while the service runs."""
+    assert (await live.chat("hi", POOR, model="small")).status_code == 200
+    await live.traces(1)
+    headers = {"authorization": f"Bearer {POOR}"}
+    told = (await live.http.get(f"{live.url}/spending", headers=headers)).json()
+    spent = live.spent_and_reserved("poor")[0]
+    assert spent > 0
+    assert (told["account"], told["object"]) == ("poor", "spending")
+    assert (told["spent_usd"], told["reserved_usd"]) == (to_usd(spent), 0.0)
+    assert told["left_usd"] == pytest.approx(ALLOWANCE_USD - told["spent_usd"])
+    assert 0 < told["resets_in_s"] <= 31 * 86_400
+    config = write_toml(tmp_path / "spending.toml", tables(tmp_path, RULES, accounts=ACCOUNTS))
+    done = CliRunner().invoke(app, ["spending", "--config", str(config), "--json"])
+    assert done.exit_code == 0, done.output
+    by_account = {each["account"]: each for each in json.loads(done.output)}
+    assert by_account["poor"]["spent_usd"] == told["spent_usd"]
+    assert (by_account["rich"]["spent_usd"], by_account["rich"]["left_usd"]) == (0.0, None)
+    shown = CliRunner().invoke(app, ["spending", "--config", str(config)])
+    assert "no cap" in shown.output
+
+
 async def test_what_does_not_fit_the_allowance_is_planned_cheaper(live: Live) -> None:
     """Where the drawn arm is too dear for what is left, a cheaper one answers, without a propensity."""
     live.service.allocator.policies = {"auto": _Dear()}
@@ -104,7 +130,7 @@ async def test_odds_are_unknown_where_other_arms_would_not_have_fitted(tmp_path:
     policies = {"auto": {"type": "uniform"}}
     async with serving(tables(tmp_path, RULES, accounts=accounts, policies=policies)) as live:
         for key, known in ((RICH, True), (POOR, False)):
-            replies = [await live.chat(f"hi {i}", key, model="auto", max_tokens=200) for i in range(8)]
+            replies = [await live.chat(f"hi {i}", key, model="auto", max_tokens=200) for i in range(30)]
             plans = [
                 (await live.trace(reply.headers["x-effortwise-trace-id"], key))["plan"] for reply in replies
             ]
