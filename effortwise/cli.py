@@ -212,6 +212,9 @@ def characterise(
 @app.command()
 def promote(
     config: ConfigPath = LOCAL,
+    version: Annotated[
+        int | None, typer.Option(help="This version instead of the challenger, such as one rolled back.")
+    ] = None,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Also if it predicts worse than the bundle that serves.")
     ] = False,
@@ -219,7 +222,7 @@ def promote(
     """Make the challenger the champion; a running service swaps to it."""
     from effortwise.commands.registry import promote as run
 
-    run(config, anyway)
+    run(config, version, anyway)
 
 
 @app.command()

@@ -18,9 +18,9 @@ answer; cancelled: the caller left; unfinished: the process died on it, found at
 class CallRecord:
     """One upstream call, as billed.
 
-    status: ``ok``, ``error`` or ``cancelled``. estimated: the counts are upper bounds, because the
-    upstream never said (a time-out, a cancelled call without streaming). started_s: seconds since
-    the query's arrival.
+    status: ``ok``, ``error`` or ``cancelled``. estimated: the upstream never said the counts; they are the
+    worst case (a time-out, a cancelled call without streaming), or told from the bytes of a reply that came
+    without usage. started_s: seconds since the query's arrival.
     """
 
     model: str

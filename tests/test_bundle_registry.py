@@ -151,6 +151,23 @@ def test_what_predicts_worse_than_the_incumbent_is_not_promoted(
     assert registry.promote(anyway=refused) == number
 
 
+def test_a_version_that_was_rolled_back_can_be_promoted_again(registry: BundleRegistry, bundle: Path) -> None:
+    """By its number, while another challenger waits, which it leaves where it is."""
+    first = register(registry, bundle, 1)
+    registry.promote()
+    second = register(registry, bundle, 2)
+    registry.promote()
+    registry.rollback()
+    third = register(registry, bundle, 3)
+    assert registry.promote(second) == second
+    assert (registry.version(CHAMPION), registry.version(CHALLENGER)) == (second, third)
+    assert registry.rollback() == first
+    assert registry.promote(third) == third
+    assert registry.version(CHALLENGER) is None
+    with pytest.raises(BundleError, match="has no version 99"):
+        registry.promote(99)
+
+
 def test_fetched_once(registry: BundleRegistry, bundle: Path, tmp_path: Path) -> None:
     """A version that is there is not downloaded again, and nothing else is left in the folder."""
     register(registry, bundle, 1)

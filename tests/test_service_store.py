@@ -96,6 +96,7 @@ async def test_a_store_that_cannot_write(live: Live, fault: Fault, why: str) -> 
         body = await until_ready(live, 503)
         assert body["status"] == "not ready"
         assert why in body["store"]
+        assert str(live.service.configuration.store.path.parent) not in body["store"]
         asked = [bill.call.messages[0]["content"] for bill in live.service.backends["fake"].billed]
         assert not any(words.startswith("new") for words in asked)
     assert (await until_ready(live, 200))["store"] == "ok"

@@ -61,12 +61,15 @@ class BundleRegistry:
             found = _aliased(client, self.model, alias)
             return None if found is None else int(found.version)
 
-    def promote(self, *, anyway: bool = False) -> int:
-        """The challenger becomes the champion; returns its number. ``BundleError`` without a challenger, and
-        where it was shown to predict worse than the bundle that served when it was trained (see
-        ``training.incumbent``), unless it is to be promoted ``anyway``."""
+    def promote(self, number: int | None = None, *, anyway: bool = False) -> int:
+        """The challenger, or the version of that number, becomes the champion; returns its number.
+        ``BundleError`` where there is none, and where it was shown to predict worse than the bundle that
+        served when it was trained (see ``training.incumbent``), unless it is to be promoted ``anyway``."""
         with _mlflow(self.tracking_uri) as client:
             challenger = _aliased(client, self.model, CHALLENGER)
+            waiting = None if challenger is None else challenger.version
+            if number is not None:
+                challenger = _numbered(client, self.model, number)
             if challenger is None:
                 raise BundleError(f"The model {self.model!r} has no challenger to promote: train one first.")
             if not anyway:
@@ -79,7 +82,8 @@ class BundleRegistry:
             if _withdrawn(client, self.model):
                 client.delete_registered_model_tag(self.model, _WITHDRAWN)
             client.set_registered_model_alias(self.model, CHAMPION, challenger.version)
-            client.delete_registered_model_alias(self.model, CHALLENGER)
+            if waiting == challenger.version:
+                client.delete_registered_model_alias(self.model, CHALLENGER)
             return int(challenger.version)
 
     def gain(self, number: int) -> tuple[float, float, float] | None:
@@ -212,6 +216,17 @@ def _gain(client: Any, run_id: str) -> tuple[float, float, float] | None:
     measured = client.get_run(run_id).data.metrics
     found = [measured.get(f"{_GAIN}.{name}") for name in ("mean", "low", "high")]
     return None if None in found else (found[0], found[1], found[2])
+
+
+def _numbered(client: Any, model: str, number: int) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(model, str(number))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise BundleError(f"The model {model!r} has no version {number}.") from None
+        raise
 
 
 def _withdrawn(client: Any, model: str) -> bool:

@@ -18,10 +18,10 @@ from training.registry import CHAMPION, BundleRegistry
 _log = logging.getLogger(__name__)
 
 
-def promote(config: Path, anyway: bool) -> None:
-    """The challenger becomes the champion."""
+def promote(config: Path, version: int | None, anyway: bool) -> None:
+    """The challenger, or that version, becomes the champion."""
     registry = configured_registry(load_configuration(config))
-    number = registry.promote(anyway=anyway)
+    number = registry.promote(version, anyway=anyway)
     gain = registry.gain(number)
     if gain is None:
         told = "it was not compared with what served before"

@@ -55,8 +55,13 @@ def make_verifier(specification: Mapping[str, Any]) -> Verifier:
         return VERIFIERS[name](**fields)
     except (TypeError, ConfigurationError) as error:
         raise InvalidQuery(
-            f"The verifier {name!r} does not take that: {error}.", "effortwise.verifier"
+            f"The verifier {name!r} does not take that: {_in_its_words(error)}.", "effortwise.verifier"
         ) from error
+
+
+def _in_its_words(error: Exception) -> str:
+    """Without the name of a constructor, which says nothing to a caller."""
+    return str(error).partition("__init__() ")[2] or str(error)
 
 
 def asked_models(specification: Mapping[str, Any] | None) -> Mapping[str, int]:
