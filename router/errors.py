@@ -95,13 +95,16 @@ class BackendError(EffortwiseError):
 
 
 class BackendTimeout(BackendError):
-    """The upstream did not answer in time; it may have generated and may charge."""
+    """The upstream did not answer in time; it may have generated and may charge, unless the call was never
+    sent (it waited for a connection)."""
 
-    billed = True
+    def __init__(self, message: str, *, billed: bool = True) -> None:
+        super().__init__(message)
+        self.billed = billed
 
 
 class BackendUnreachable(BackendError):
-    """No connection, or it broke off. ``billed`` where bytes of an answer had come."""
+    """No connection, or it broke off. ``billed`` where the upstream may have begun to answer."""
 
     def __init__(self, message: str, *, billed: bool = False) -> None:
         super().__init__(message)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import aiohttp
 
@@ -42,8 +44,11 @@ class HttpUpstream(ABC):
         body = self._body(call, listener.wants_deltas)
         exchange = Exchange(call, len(body), self._api_key)
         content = body if len(body) < _LARGE_BYTES else io.BytesIO(body)
+        journey = _Journey()
         try:
-            async with self._pool().post(self._url, data=content, allow_redirects=False) as response:
+            async with self._pool().post(
+                self._url, data=content, allow_redirects=False, trace_request_ctx=journey
+            ) as response:
                 if not 200 <= response.status < 300:
                     words = await _beginning(response)
                     raise exchange.refused(response.status, words, response.headers.get("retry-after"))
@@ -52,10 +57,11 @@ class HttpUpstream(ABC):
             raise exchange.broken_off(billed=False) from error
         except TimeoutError as error:
             raise BackendTimeout(
-                f"The upstream of {call.model!r} did not answer within {self._timeout_s:g} s."
+                f"The upstream of {call.model!r} did not answer within {self._timeout_s:g} s.",
+                billed=journey.sent,
             ) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise exchange.broken_off(billed=False) from error
+            raise exchange.broken_off(billed=journey.arrived) from error
 
     async def aclose(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -88,7 +94,37 @@ class HttpUpstream(ABC):
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=self._connect_timeout_s),
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_journeys()],
         )
+
+
+@dataclass(slots=True)
+class _Journey:
+    """How far a request came. sent: its headers left. reused: on a connection that was idle before, which the
+    upstream may have closed meanwhile."""
+
+    sent: bool = False
+    reused: bool = False
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the upstream had it, for all that is known: then it may have been answered, and billed."""
+        return self.sent and not self.reused
+
+
+def _journeys() -> aiohttp.TraceConfig:
+    """Tells each request's ``_Journey`` how far it came."""
+    config = aiohttp.TraceConfig()
+
+    async def sent(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.sent = True
+
+    async def reused(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.reused = True
+
+    config.on_request_headers_sent.append(sent)
+    config.on_connection_reuseconn.append(reused)
+    return config
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:

@@ -95,7 +95,7 @@ class Exchange:
 
     def broken_off(self, *, billed: bool, words: str = "") -> BackendUnreachable:
         """The error for a connection that could not be made or, billed, did not last."""
-        when = "broke off in the middle of its reply" if billed else "cannot be reached"
+        when = "broke off before its reply was whole" if billed else "cannot be reached"
         return BackendUnreachable(self._told(when, words), billed=billed)
 
     def refused(self, status: int, body: bytes, retry_after: str | None = None) -> BackendRefused:

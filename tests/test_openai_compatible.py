@@ -334,14 +334,31 @@ async def test_a_refused_connection_is_not_billed() -> None:
     assert not caught.value.billed
 
 
-async def test_hanging_up_before_any_byte_is_not_billed(
+async def test_hanging_up_before_any_byte_is_billed_where_the_upstream_had_the_request(
     backend: OpenAICompatible, upstream: Upstream
 ) -> None:
-    """An upstream that hangs up without a word is unreachable."""
+    """On a connection of its own it may have been answered; on one that was idle, the upstream has mostly
+    closed it before."""
     upstream.play(up.slam)
     with pytest.raises(BackendUnreachable) as caught:
         await backend.complete(call())
+    assert caught.value.billed
+    upstream.play(up.reply(up.completion("hello")), up.slam)
+    await backend.complete(call())
+    with pytest.raises(BackendUnreachable) as caught:
+        await backend.complete(call())
     assert not caught.value.billed
+
+
+async def test_a_call_that_never_left_is_not_billed(upstream: Upstream) -> None:
+    """It waited for a connection until its time was over; the one that had it is."""
+    backend = OpenAICompatible(upstream.base_url, timeout_s=0.3, max_connections=1)
+    upstream.play(up.hang)
+    failures = await asyncio.gather(*(backend.complete(call()) for _ in range(3)), return_exceptions=True)
+    await backend.aclose()
+    assert [type(failure) for failure in failures] == [BackendTimeout] * 3
+    assert sorted(getattr(failure, "billed", None) for failure in failures) == [False, False, True]
+    assert len(upstream.visits) == 1
 
 
 async def test_half_a_reply_is_billed(backend: OpenAICompatible, upstream: Upstream) -> None:
