@@ -119,6 +119,18 @@ def test_no_rival_learns_from_a_test_row(tmp_path: Path, name: str, destroy: str
     unmoved(planted_grid(tmp_path, 90), BASELINES[name], destroy)
 
 
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_questions_without_words_can_be_compared(tmp_path: Path, name: str) -> None:
+    """Of single signs no rival makes words; each estimates all the same."""
+    rows = logged_rows(60)
+    for row in rows:
+        row["query"] = chr(0x4E00 + int(row["question_key"].removeprefix("key-")))
+    grid = read_grid(write_rows(tmp_path / "signs.parquet", rows))
+    out_of_fold, test = learned(grid, BASELINES[name])[0]
+    assert np.isfinite(out_of_fold.quality).all()
+    assert ((test.quality >= 0) & (test.quality <= 1)).all()
+
+
 def test_the_served_predictor_learns_from_no_test_row(tmp_path: Path) -> None:
     """Neither its estimates nor any chosen price move when the tested rewards and costs are destroyed."""
     unmoved(planted_grid(tmp_path, 120), served, "inverted")
