@@ -22,8 +22,9 @@ LONG_TEXT_WORDS = 20
 BANDS, ROWS_PER_BAND = 8, 8
 """Texts of Jaccard similarity s share a band with probability 1 - (1 - s^8)^8: 0.33 at 0.6, 0.76 at
 0.8, 0.99 at 0.9 [Broder 1997; Leskovec, Rajaraman & Ullman]."""
-LEAST_FRAMED = 30
-"""Texts that begin or end with the same 20 words or more, from which on these are a template's."""
+LEAST_FRAMED = 100
+"""So many texts that begin or end with the same 20 words or more have these from a template; fewer are
+variants of one question."""
 SIMILAR = 0.8
 """Least share of equal min-hashes, an estimate of the Jaccard similarity, for a near-duplicate."""
 
