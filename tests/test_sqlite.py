@@ -11,7 +11,7 @@ from fakes import WINDOW, reserve, settle, trace_of
 
 from router.errors import StoreError
 from router.ledger import Balance
-from router.stores import Settle
+from router.stores import Granted, Settle
 from router.stores._migrations import MIGRATIONS
 from router.stores.sqlite import Sqlite
 from router.trace import Trace
@@ -31,7 +31,7 @@ def test_a_group_that_fails_changes_nothing(path: Path) -> None:
         store.apply([reserve("t1", 60), broken])
     assert store.balance("team-a", WINDOW) == Balance()
     assert store.account_of("t1") is None
-    assert list(store.apply([reserve("t1", 60)])) == [None]
+    assert list(store.apply([reserve("t1", 60)])) == [Granted(100)]
     store.close()
 
 
@@ -46,7 +46,7 @@ def test_a_locked_file_raises_and_changes_nothing(path: Path, monkeypatch: pytes
     assert store.balance("team-a", WINDOW) == Balance()
     other.execute("ROLLBACK")
     other.close()
-    assert list(store.apply([reserve("t1", 60)])) == [None]
+    assert list(store.apply([reserve("t1", 60)])) == [Granted(100)]
     store.close()
 
 
