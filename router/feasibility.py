@@ -64,6 +64,7 @@ class Feasibility:
     _capped: bool = field(init=False, repr=False)
     _context: FloatArray = field(init=False, repr=False)
     _thinking: FloatArray = field(init=False, repr=False)
+    _quoting: tuple[int, ...] = field(init=False, repr=False)
     _shortest_context: int = field(init=False, repr=False)
     _by_form: dict[tuple[bool, ...], _Served] = field(init=False, repr=False, default_factory=dict)
     _barred: dict[str, str] = field(init=False, repr=False, default_factory=dict)
@@ -80,6 +81,8 @@ class Feasibility:
         object.__setattr__(self, "_caps_nano", np.array(caps, dtype=float))
         object.__setattr__(self, "_capped", min(caps) < np.inf)
         object.__setattr__(self, "_context", np.array(contexts))
+        quoting = [i for i, arm in enumerate(arms) if arm.strategy.traits.quotes]
+        object.__setattr__(self, "_quoting", tuple(quoting))
         object.__setattr__(self, "_shortest_context", min(contexts))
         object.__setattr__(self, "_thinking", np.array([arm.thinking_tokens for arm in arms], dtype=float))
 
@@ -107,7 +110,9 @@ class Feasibility:
         """What each arm's plan would reserve, its worst case and the verifier's within its caps,
         nano-dollars, shape (arms,). ``InvalidQuery`` where the verifier asks an unknown model."""
         judges = judges_of(query, self.cards)
-        worst = np.array([arm.reserved(query, judges).cost_nano for arm in self.menu], dtype=float)
+        worst = query.n * (self._calls @ self._call_nano(query))
+        for i in range(len(self.menu)) if judges else self._quoting:
+            worst[i] = self.menu.arms[i].reserved(query, judges).cost_nano
         reserved: FloatArray = np.minimum(worst, self._cap_nano(query))
         return reserved
 
