@@ -358,6 +358,8 @@ def test_a_challenger_that_predicts_worse_must_be_asked_for(here: Run, tmp_path:
     worse = here("train", "--config", config, "--traces", str(both))
     assert "which serves, on 150 rounds that are new to both: log loss" in worse.stdout
     assert "it predicts worse: `effortwise promote` refuses it without --anyway" in worse.stdout
+    assert "makes it the champion" in again.stdout
+    assert "makes it the champion" not in worse.stdout
     refused = here("promote", "--config", config)
     assert refused.returncode == 2
     assert "Version 3 predicts worse than the bundle that served" in refused.stderr

@@ -146,8 +146,13 @@ def _say_incumbent(trained: TrainedBundle) -> None:
         f"log loss {both['log_loss_of_this']:.4f}, its own {both['log_loss']:.4f}, "
         f"saved {gain['mean']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
     )
-    if gain["high"] < 0:
+    if _is_worse(trained):
         print("  it predicts worse: `effortwise promote` refuses it without --anyway")
+
+
+def _is_worse(trained: TrainedBundle) -> bool:
+    both = trained.metrics.get("incumbent")
+    return both is not None and both["gain"]["high"] < 0
 
 
 def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
@@ -174,7 +179,8 @@ def _register(configuration: Configuration, trained: TrainedBundle) -> None:
         version = trained.save(path)
         number = registry.register(path, dict(trained.summary), trained.metrics)
     print(f"bundle {version} is version {number} of {registry.model!r} in MLflow, alias challenger")
-    print("`effortwise promote` makes it the champion; a running service then swaps to it")
+    if not _is_worse(trained):
+        print("`effortwise promote` makes it the champion; a running service then swaps to it")
 
 
 def configured_registry(configuration: Configuration) -> BundleRegistry:
