@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ NOT_HERE = {"effort"}  # the embedded model has no levels
 @pytest.mark.parametrize("budget", [2, 8])
 def test_every_entry_runs_within_its_calls(entry: Entry, budget: int) -> None:
     """Whatever the strategy would like to ask, it makes no more calls than the budget has."""
-    upstream = Upstream(always(Said("Answer: 5")))
-    measured, _ = virtually(lambda: run_once(TASK, entry, budget, upstream))
+    upstream = Upstream(always(Said("Answer: 5", latency_s=0.0)))
+    measured = asyncio.run(run_once(TASK, entry, budget, upstream))  # a sandbox's processes take real time
     assert 1 <= measured.calls <= budget
     assert measured.tokens > 0
 
