@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from router.features import DEFAULT_FEATURES
+
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -59,7 +61,7 @@ class DecisionSection(Section):
     default_arm: str | None = None
     price_per_usd: NonNegative = 0.0
     price_per_s: NonNegative = 0.0
-    features: tuple[str, ...] = ("length", "structure", "ngrams")
+    features: tuple[str, ...] = DEFAULT_FEATURES
     embedding_model: Path | None = None
     bundle: str | None = None
 

@@ -161,6 +161,26 @@ def test_structure_sees_what_is_there() -> None:
     assert seen["response_format"] == seen["asks_translate"] == seen["non_ascii_share"] == 0
 
 
+def test_numbers_are_told_by_size() -> None:
+    """Magnitudes are those of the numbers alone: a minus between two of them is no sign."""
+    numbers = FEATURES["numbers"]()
+    text = "Take 5-3, then 12.5 and -7; v2 and 3.4.5"
+    seen = dict(zip(numbers.columns, numbers.dense(asked(text)), strict=True))
+    assert seen["largest"] == pytest.approx(np.log1p(12.5))
+    assert seen["second_largest"] == pytest.approx(np.log1p(7))
+    assert seen["smallest"] == pytest.approx(np.log1p(3))
+    assert (seen["first"], seen["last"]) == (pytest.approx(np.log1p(5)), pytest.approx(np.log1p(3.4)))
+    assert (seen["any_negative"], seen["any_fraction"], seen["distinct_share"]) == (1, 1, 1)
+
+
+def test_numbers_beyond_all_bounds() -> None:
+    """Hundreds of digits are as large as a number can be; without one, magnitudes are below all others."""
+    numbers = FEATURES["numbers"]()
+    huge = numbers.dense(asked("Is " + "9" * 900 + " prime?"))
+    assert huge[0] == pytest.approx(np.log1p(1e15))
+    assert set(numbers.dense(asked("Is it prime?"))) == {-1.0, 0.0}
+
+
 def test_length_counts_the_conversation() -> None:
     """The conversation, the system prompt and the caller's cap have columns of their own."""
     length = FEATURES["length"]()

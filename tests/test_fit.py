@@ -88,7 +88,7 @@ def test_metrics_are_plain(trained: TrainedBundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rounds", "kind"), [(1, "constant"), (40, "constant"), (100, "logistic"), (2100, "logistic")]
+    ("rounds", "kind"), [(1, "constant"), (40, "constant"), (100, "logistic"), (2400, "logistic")]
 )
 def test_capacity_follows_the_rounds(rounds: int, kind: str) -> None:
     """With few rounds the predictor is simple, and where trees do not help it stays so; what it was is in

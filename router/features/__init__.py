@@ -44,7 +44,7 @@ class Feature(Protocol):
 
 FEATURES: Registry[Feature] = Registry("feature", "router.features")
 
-DEFAULT_FEATURES = ("length", "structure", "ngrams")
+DEFAULT_FEATURES = ("length", "structure", "numbers", "ngrams")
 
 EXCERPT_CHARACTERS = 2000
 """How much of either end of a long text is read closely: it bounds the time that any query takes."""

@@ -18,7 +18,7 @@ NAMES = tuple(item.name for item in fields(Estimate))
 
 def stacked(predictor: Estimator, features: Features, rows: IntArray) -> Estimate:
     """What a predictor says of some of the queries, in their order."""
-    return predictor.estimates(Features(features.dense[rows], features.hashed[rows]))
+    return predictor.estimates(features.take(rows))
 
 
 def joined(estimates: Sequence[Estimate], order: IntArray) -> Estimate:
