@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,20 @@ def test_orphaned_outcomes_are_counted() -> None:
     """An outcome whose trace is not there is counted too."""
     made = rounds_from_traces([], [Outcome("gone", 1.0, "client")], MENU)
     assert made.dropped == {"outcome without its trace": 1}
+
+
+def test_outcomes_that_are_missing_unevenly_are_told() -> None:
+    """Where one arm's answers are judged more often than another's, its share says so; chance does not."""
+    arms = ["small/direct"] * 40 + ["small/steps"] * 40
+    traces = [trace(str(i), arm=arm) for i, arm in enumerate(arms)]
+
+    def told(judged: Iterable[int]) -> Mapping[str, float] | None:
+        outcomes = [Outcome(str(i), 1.0, "user") for i in judged]
+        return rounds_from_traces(traces, outcomes, MENU).judged_shares()
+
+    assert told((*range(30), *range(40, 50))) == {"small/direct": 0.75, "small/steps": 0.25}
+    assert told((*range(30), *range(40, 68))) is None
+    assert told(range(80)) is None
 
 
 def test_a_named_source_goes_first() -> None:
@@ -219,6 +233,7 @@ def test_a_score_that_is_no_number_is_no_outcome(tmp_path: Path) -> None:
     """As null is."""
     made = rounds_from_parquet([table(tmp_path / "a.parquet", [interchange(score=float("nan"))])], MENU)
     assert (len(made.rounds), dict(made.dropped)) == (0, {"no outcome yet": 1})
+    assert list(made.unjudged.values()) == [1]
 
 
 def test_interchange_that_is_none(tmp_path: Path) -> None:

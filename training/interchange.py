@@ -16,7 +16,7 @@ from router.candidate import Candidate
 from router.errors import StoreError
 from router.menu import Menu
 from router.query import Query
-from training.rounds import Round, Rounds, question_key, recorded_candidate
+from training.rounds import UNJUDGED, Round, Rounds, question_key, recorded_candidate
 
 INTERCHANGE = (
     ("dataset", pa.string()),
@@ -104,14 +104,15 @@ def rounds_from_parquet(paths: Iterable[Path], menu: Menu) -> Rounds:
     """Each row a round of the arm ``<model>/<strategy>``, on the menu or not. A column that is missing is
     unknown, and nothing that needs it is computed from it. ``StoreError`` where a file is no such table."""
     asked: dict[str, Query] = {}
-    rounds, dropped = [], Counter[str]()
+    rounds, dropped, unjudged = [], Counter[str](), Counter[str]()
     for row in read_rows(paths):
         reason = _unusable(row)
         if reason is None:
             rounds.append(_round(row, asked, menu))
         else:
             dropped[reason] += 1
-    return Rounds(tuple(rounds), dropped)
+            unjudged[_arm(row)] += reason == UNJUDGED
+    return Rounds(tuple(rounds), dropped, +unjudged)
 
 
 def read_rows(paths: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
@@ -124,7 +125,7 @@ def read_rows(paths: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
 
 def _unusable(row: Mapping[str, Any]) -> str | None:
     if row["score"] is None:
-        return "no outcome yet"
+        return UNJUDGED
     if not 0 <= row["score"] <= 1:
         return "its score is outside [0, 1]"
     if row["query"] is None:

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from scipy.stats import chi2_contingency
+
 from router.answers import extract_answer
 from router.call import Completion
 from router.candidate import Candidate
@@ -22,6 +25,9 @@ SOURCES = ("human", "user", "verifier", "judge")
 """Whose word counts first where a trace has several outcomes. A source such as ``verifier:numeric``
 ranks with ``verifier``; sources not listed come before all that are: the caller named them, so they
 are the caller's own measure."""
+UNJUDGED = "no outcome yet"
+UNEVEN = 0.01
+"""Below this p-value, outcomes are not missing at the same rate for every arm."""
 VERDICT = "verifier:"
 """Where the source of the service's own verdicts begins; their outcome ids number the choices."""
 
@@ -53,13 +59,29 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """The rounds that can be learnt from, and how many others were dropped, by reason."""
+    """The rounds that can be learnt from, and how many others were dropped, by reason. unjudged: of those,
+    the answers without an outcome, by arm."""
 
     rounds: tuple[Round, ...]
     dropped: Mapping[str, int]
+    unjudged: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Rounds) -> Rounds:
-        return Rounds(self.rounds + other.rounds, Counter(self.dropped) + Counter(other.dropped))
+        return Rounds(
+            self.rounds + other.rounds,
+            Counter(self.dropped) + Counter(other.dropped),
+            Counter(self.unjudged) + Counter(other.unjudged),
+        )
+
+    def judged_shares(self) -> Mapping[str, float] | None:
+        """Each arm's share of answers that have an outcome, where the arms differ by more than chance would
+        have them (chi-squared test of independence, 1 %); None where they do not."""
+        judged = Counter(r.arm for r in self.rounds)
+        arms = sorted(judged | Counter(self.unjudged))
+        counts = np.array([(judged[arm], self.unjudged.get(arm, 0)) for arm in arms])
+        if len(arms) < 2 or not counts.sum(axis=0).all() or chi2_contingency(counts).pvalue >= UNEVEN:
+            return None
+        return {arm: float(mine[0] / mine.sum()) for arm, mine in zip(arms, counts, strict=True)}
 
 
 def rounds_from_traces(
@@ -68,7 +90,7 @@ def rounds_from_traces(
     """Join traces with their outcomes, whichever arm answered. Where a trace has several, the first source in
     ``sources`` counts, and of that the latest word."""
     judged = best_outcomes(outcomes, sources)
-    rounds, dropped, seen = [], Counter[str](), set()
+    rounds, dropped, unjudged, seen = [], Counter[str](), Counter[str](), set()
     for trace in traces:
         seen.add(trace.id)
         reason = _unusable(trace, judged)
@@ -76,9 +98,10 @@ def rounds_from_traces(
             rounds.append(_round(trace, judged[trace.id], menu))
         else:
             dropped[reason] += 1
+            unjudged[trace.arm] += reason == UNJUDGED
     if orphans := len(judged.keys() - seen):
         dropped["outcome without its trace"] = orphans
-    return Rounds(tuple(rounds), dropped)
+    return Rounds(tuple(rounds), dropped, +unjudged)
 
 
 def best_outcomes(outcomes: Iterable[Outcome], sources: Sequence[str] = SOURCES) -> dict[str, Outcome]:
@@ -110,7 +133,7 @@ def _unusable(trace: Trace, judged: Mapping[str, Outcome]) -> str | None:
     if trace.status in ("cancelled", "unfinished"):
         return f"the answer was {trace.status}"
     if trace.id not in judged:
-        return "no outcome yet"
+        return UNJUDGED
     if _prompt(trace) is None:
         return "its prompt was not kept whole (store.prompts must be 'whole' to learn from it)"
     return None

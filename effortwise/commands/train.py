@@ -98,6 +98,14 @@ def _say_rounds(rounds: Rounds, menu: Menu) -> None:
         print(f"  {others.total()} of them only teach, since their arms are not on the menu: {named}{more}")
     for reason, count in rounds.dropped.items():
         print(f"  left out {count}: {reason}")
+    shares = rounds.judged_shares()
+    if shares:
+        least, most = min(shares, key=lambda arm: shares[arm]), max(shares, key=lambda arm: shares[arm])
+        print(
+            f"  outcomes are missing unevenly: {shares[least]:.0%} of the answers of {least} have one, "
+            f"{shares[most]:.0%} of those of {most}. Where an outcome depends on how good the answer was, "
+            "what is learnt leans the same way: judge all answers, or a random part of each arm's"
+        )
 
 
 def _say_metrics(trained: TrainedBundle) -> None:
