@@ -279,7 +279,7 @@ def test_a_mistake_on_the_menu_is_named(entries: list[dict[str, Any]], message: 
 
 
 POLICY_MISTAKES: Mapping[str, tuple[dict[str, Any], str]] = {
-    "unknown type": ({"type": "wise"}, "Unknown policy 'wise'. Known: epsilon_greedy, "),
+    "unknown type": ({"type": "wise"}, "Unknown policy 'wise'. Known: between, epsilon_greedy, "),
     "unknown option": ({"type": "softmax", "heat": 1}, "unknown key 'heat' (known: temperature, top, "),
     "option out of range": ({"type": "softmax", "temperature": 0.0}, "softmax needs temperature > 0"),
     "option of another type": ({"type": "softmax", "top": 2.5}, "policies.auto.top = 2.5"),

@@ -119,6 +119,21 @@ def test_a_wanted_quality_is_reached_for_less() -> None:
     assert fresh.at(found.price).reward.mean() > always(fresh, 1).reward.mean() - 0.02
 
 
+def test_where_the_frontier_jumps_a_share_goes_over() -> None:
+    """All queries change their arm at one price, from right at 2 to half right at 1: of the ways there and
+    beyond, as many take the further one as leaves the wanted quality, and the cost is what lies between."""
+    reward, cost = np.tile([[0.0, 1.0], [1.0, 1.0]], (50, 1)), np.tile([1.0, 2.0], (100, 1))
+    decided = Decisions(reward, cost, lambda price: np.full(100, int(price.per_usd < 3)))
+    found = at_quality(sweep(decided, prices_of(decided)), always(decided, 1), 0.9)
+    assert found.price is not None
+    assert found.further is not None
+    assert found.price.per_usd < 3 <= found.further.per_usd
+    assert (found.share, found.expected_cost_usd) == (pytest.approx(0.2), pytest.approx(1.8))
+    outcome = found.outcome(decided)
+    assert (outcome.reward.mean(), outcome.cost_usd.mean()) == (pytest.approx(0.9), pytest.approx(1.8))
+    assert sorted(set(outcome.reward)) == pytest.approx([0.8, 1.0])
+
+
 def test_a_quality_out_of_reach_falls_back_to_best_single() -> None:
     """A router that knows nothing does not pretend."""
     decided = decisions()

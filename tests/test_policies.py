@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from router.errors import ConfigurationError, InfeasibleQuery
 from router.menu import Menu
 from router.policies import POLICIES, Choice, Policy
+from router.policies.between import Between
 from router.policies.epsilon_greedy import EpsilonGreedy
 from router.policies.fixed import Fixed
 from router.policies.greedy import Greedy
@@ -26,7 +27,12 @@ from router.price import Price
 
 MENU = usual_menu()
 ARMS = len(MENU)
-REQUIRED: Mapping[str, Any] = {"arm": MENU.ids[0]}
+REQUIRED: Mapping[str, Any] = {
+    "arm": MENU.ids[0],
+    "price_per_usd": 1.0,
+    "further_per_usd": 2.0,
+    "share": 0.3,
+}
 """Values of options without a default, by name; a new policy's are added here."""
 
 
@@ -136,6 +142,16 @@ def test_softmax_weighs_by_utility_over_temperature() -> None:
     assert mass.tolist() == pytest.approx([1 / (1 + np.exp(-1)), np.exp(-1) / (1 + np.exp(-1)), 0.0])
     floored = Softmax(temperature=1e-3, top=2, floor=0.1).distribution(three((0.5, 0.4, 0.3)))
     assert floored.tolist() == pytest.approx([0.9, 0.1, 0.0])
+
+
+def test_between_shares_two_prices_out() -> None:
+    """The share is greedy at the further price, the rest at the nearer; beyond 0 and 1 there is no share."""
+    choice = three((0.5, 0.9, 0.6), (0.001, 0.01, 0.002))
+    assert Between(1.0, 1000.0, 0.25).distribution(choice) == pytest.approx([0.25, 0.75, 0])
+    with pytest.raises(ConfigurationError, match="share from 0 to 1"):
+        Between(1.0, 2.0, 1.5)
+    with pytest.raises(ConfigurationError, match="0 or more"):
+        Between(1.0, -2.0, 0.5)
 
 
 def test_epsilon_greedy_shares_epsilon_among_the_top() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import log1p, sqrt
 from typing import ClassVar
 
 import numpy as np
 
-from router.estimate import FloatArray
 from router.features import Sparse, excerpt
 from router.query import Query
 
@@ -47,15 +47,16 @@ class Numbers:
         found = _NUMBER.findall(excerpt(query.text))
         if not found:
             return (*([NONE] * 8), *([0.0] * 5))
-        numbers = np.fromiter(map(float, found), np.float64, len(found)).clip(-LARGEST, LARGEST)
+        numbers = list(map(float, found))
+        sizes = [min(abs(number), LARGEST) for number in numbers]
         distinct = len(set(found))
         return (
-            *_magnitudes(np.log1p(np.abs(numbers))),
-            float(np.log1p(np.abs(numbers).sum())),
-            float(np.log1p(distinct)),
+            *_magnitudes(list(map(log1p, sizes))),
+            log1p(sum(sizes)),
+            log1p(distinct),
             distinct / len(found),
-            float(numbers.min() < 0),
-            float(any("." in number for number in found)),
+            float(min(numbers) < 0),
+            float("." in " ".join(found)),
         )
 
     def sparse(self, query: Query) -> Sparse:
@@ -63,16 +64,16 @@ class Numbers:
         return np.zeros(0, np.int64), np.zeros(0)
 
 
-def _magnitudes(logs: FloatArray) -> tuple[float, ...]:
+def _magnitudes(logs: Sequence[float]) -> tuple[float, ...]:
     """In the columns' order; the second largest of one number is itself."""
-    ordered = np.sort(logs)
+    ordered, mean = sorted(logs), sum(logs) / len(logs)
     return (
-        float(ordered[-1]),
-        float(ordered[-2:][0]),
-        float(ordered[0]),
-        float(ordered[len(ordered) // 2]),
-        float(logs.mean()),
-        float(logs.std()),
-        float(logs[0]),
-        float(logs[-1]),
+        ordered[-1],
+        ordered[-2:][0],
+        ordered[0],
+        ordered[len(ordered) // 2],
+        mean,
+        sqrt(sum((log - mean) ** 2 for log in logs) / len(logs)),
+        logs[0],
+        logs[-1],
     )

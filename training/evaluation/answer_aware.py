@@ -77,6 +77,7 @@ def told_cascade(section: Mapping[str, Any], tested: Tested, seen: Sequence[Answ
         name: {
             **point,
             "orders": _orders(point["prices_per_usd"], tested.grid, seen),
+            "further_orders": _orders(point["further_per_usd"], tested.grid, seen),
             "straight": _straight(point["prices_per_usd"], seen),
         }
         for name, point in section.items()
@@ -90,7 +91,7 @@ def told_cascade(section: Mapping[str, Any], tested: Tested, seen: Sequence[Answ
 def _orders(
     prices: Sequence[float | None], grid: Grid, seen: Sequence[AnswerAware]
 ) -> list[list[str] | None]:
-    """Null where best single answers."""
+    """Null where there is no price, since best single answers, or one price serves all."""
     return [
         None if price is None else [grid.arms[j] for j in each.order_at(Price(price))]
         for price, each in zip(prices, seen, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -23,6 +23,11 @@ class Outcome:
     cost_usd: FloatArray
     shuffled_reward: FloatArray
     shuffled_cost_usd: FloatArray
+
+    def shared_with(self, other: Outcome, share: float) -> Outcome:
+        """On average, where the other stands for a share of the queries, drawn at random."""
+        pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+        return Outcome(*((1 - share) * mine + share * theirs for mine, theirs in pairs))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

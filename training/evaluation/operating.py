@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from router.estimate import FloatArray
 from router.price import Price
-from training.evaluation.decisions import Outcome
+from training.evaluation.decisions import Decisions, Outcome
 from training.evaluation.frontier import Sweep, matched_shuffle
 from training.evaluation.grid import IntArray
 
@@ -21,13 +21,21 @@ Z95 = 1.6448536269514722
 @dataclass(frozen=True, slots=True)
 class Setting:
     """price: None stands for the best single arm whatever is asked. wanted_cost_usd, wanted_quality:
-    what was asked for; expected_*: what the training rows promised, out of fold."""
+    what was asked for; expected_*: what the training rows promised, out of fold. further, share: another
+    price, which that share of the queries is decided at."""
 
     price: Price | None
     expected_cost_usd: float
     expected_quality: float
     wanted_cost_usd: float | None = None
     wanted_quality: float | None = None
+    further: Price | None = None
+    share: float = 0.0
+
+    def outcome(self, decisions: Decisions) -> Outcome:
+        """What comes of it on average over the draws of who is in the share; not for best single."""
+        near = decisions.at(self.price or Price())
+        return near if self.further is None else near.shared_with(decisions.at(self.further), self.share)
 
 
 def at_cost(train: Sweep, limit_usd: float) -> Setting:
@@ -50,14 +58,31 @@ def guarded(train: Sweep, best: Outcome, group: IntArray) -> Setting:
 
 def at_quality(train: Sweep, best: Outcome, wanted: float) -> Setting:
     """The highest price up to which, from the price of the best quality on, every price reaches the
-    wanted one: of many prices some reach it by luck, but not all the way there. The best single arm,
-    where no price does so for less."""
+    wanted one: of many prices some reach it by luck, but not all the way there. Where the next one misses
+    it, as large a share of the queries is decided there as leaves the wanted quality: the two may be far
+    apart, where many queries change their way at one price. The best single arm, where that costs less."""
     i = int(train.quality.argmax())
     missed = np.flatnonzero(train.quality[i:] < wanted)
     i += int(missed[0]) - 1 if len(missed) else len(train.prices) - 1 - i
-    if train.quality[i] < wanted or train.spent_usd[i] >= best.cost_usd.mean():
+    if train.quality[i] < wanted:
         return _single(best, wanted_quality=wanted)
-    return _at(train, i, wanted_quality=wanted)
+    found = _shared(train, i, wanted)
+    if found.expected_cost_usd >= best.cost_usd.mean():
+        return _single(best, wanted_quality=wanted)
+    return found
+
+
+def _shared(train: Sweep, i: int, wanted: float) -> Setting:
+    """Between a price and the next, at a wanted quality that the former reaches."""
+    near = _at(train, i, wanted_quality=wanted)
+    if i + 1 == len(train.prices):
+        return near
+    far = _at(train, i + 1)
+    if far.expected_quality >= wanted or far.expected_cost_usd >= near.expected_cost_usd:
+        return near
+    share = (near.expected_quality - wanted) / (near.expected_quality - far.expected_quality)
+    cost = (1 - share) * near.expected_cost_usd + share * far.expected_cost_usd
+    return replace(near, expected_cost_usd=cost, expected_quality=wanted, further=far.price, share=share)
 
 
 def largest_lift(train: Sweep) -> Setting:

@@ -70,7 +70,7 @@ def _transposed(of_parts: Sequence[Mapping[str, Setting]]) -> Settings:
 
 def _outcome(tested: Tested, routed: Routed, setting: Setting) -> Outcome:
     if setting.price is not None:
-        return routed.test.at(setting.price)
+        return setting.outcome(routed.test)
     grid, part = tested.grid, routed.part
     return single(grid, part.test, best_single(grid, part.train))
 
@@ -146,6 +146,8 @@ def _promised(settings: Sequence[Setting]) -> dict[str, Any]:
             "quality": float(np.mean([setting.expected_quality for setting in settings])),
         },
         "prices_per_usd": [None if s.price is None else s.price.per_usd for s in settings],
+        "further_per_usd": [None if s.further is None else s.further.per_usd for s in settings],
+        "shares": [s.share for s in settings],
     }
 
 

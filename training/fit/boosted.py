@@ -24,7 +24,7 @@ from training.fit.logistic import (
 from training.spending import fit_spending
 from training.table import Table
 
-TREES = (10, 20, 40, 70, 110, 150, 200, 300)
+TREES = (10, 20, 40, 70, 110, 150)
 """How many trees there may be."""
 LEAST_ROUNDS_PER_LEAF = 20
 LEADING = 16
