@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.targets import SETS, Set, encoder_of, grid_of, needs_encoder, percent, points
+from effortwise.programs import likeness_of
 from router.estimate import Estimate, FloatArray
 from training.evaluation.answer_aware import NAME, Answers
 from training.evaluation.comparison import Protocol, parts_of
@@ -82,7 +83,7 @@ def row(corpus: Corpus, parts: Sequence[Part], estimates: Sequence[Estimates], s
     tested = Tested.of(grid, parts, question_groups(grid), seed)
     found: Sequence[Routed] = [routed(grid, part, *each) for part, each in zip(parts, estimates, strict=True)]
     if seen:
-        found = Answers()(corpus, parts, estimates, seed)[NAME]
+        found = Answers(likeness=likeness_of(corpus.grid))(corpus, parts, estimates, seed)[NAME]
     told = {**section(tested, measure(tested, found)), **two_models(tested, found)}
     labels = f"{tested.training_queries}{', answers seen' if seen else ''}"
     return _cells(labels, log_loss(grid, parts, estimates), told)

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from effortwise.programs import likeness_of
 from training.evaluation.answer_aware import Answers
 from training.evaluation.comparison import Protocol, compare
 from training.evaluation.crossfit import Folds
@@ -110,7 +111,7 @@ def measured(chosen: Set, traces: Path, out: Path, seed: int, *, afresh: bool = 
         return known
     protocol = replace(chosen.protocol, seed=seed, encoder=encoder_of(chosen))
     grid = grid_of(chosen, traces)
-    seen = Answers() if chosen.answers else None
+    seen = Answers(likeness=likeness_of(grid)) if chosen.answers else None
     found = compare(grid, protocol, lambda words: print(f"{chosen.name}: {words}", file=sys.stderr), seen)
     path.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     return found

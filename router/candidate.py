@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
@@ -24,12 +24,14 @@ class Candidate:
     """One possible answer.
 
     extracted: the final answer without its reasoning, as it is written; ``None`` where nothing could be
-    extracted. template: the prompt template that it came from.
+    extracted. template: the prompt template that it came from. form: what it is compared by in place of its
+    letters, where a ``Likeness`` found other candidates that say the same.
     """
 
     completion: Completion
     extracted: str | None
     template: str = "direct"
+    form: str | None = None
 
     @property
     def text(self) -> str:
@@ -40,6 +42,8 @@ class Candidate:
     def compared(self) -> str | None:
         """The final answer in its normal form: two candidates say the same where these are equal, and
         everything that counts or compares answers goes by it."""
+        if self.form is not None:
+            return self.form
         return None if self.extracted is None else _normal(self.extracted)
 
     @property
@@ -49,6 +53,34 @@ class Candidate:
         tokens = (self.completion.logprobs or {}).get("content") or ()
         told = [float(token["logprob"]) for token in tokens if token.get("logprob") is not None]
         return sum(told) / len(told) if told else None
+
+
+def in_one_form(candidates: Sequence[Candidate], pairs: Sequence[tuple[int, int]]) -> list[Candidate]:
+    """The same candidates with one form for those of a pair, which say the same in other letters, and for
+    whoever is linked to them by further pairs or by equal letters."""
+    alike = {i for pair in pairs for i in pair}
+    forms = [
+        each.text if each.compared is None and i in alike else each.compared
+        for i, each in enumerate(candidates)
+    ]
+    places = list(enumerate(forms))
+    equal = [(i, j) for i, one in places for j, other in places[:i] if one is not None and one == other]
+    first = linked(len(candidates), [*equal, *pairs])
+    return [replace(each, form=forms[i]) for each, i in zip(candidates, first, strict=True)]
+
+
+def linked(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Of each of some things the number of the first that it is linked to by pairs, directly or through
+    others; its own where there is none before it.
+
+    >>> linked(4, [(1, 3), (2, 3)])
+    [0, 1, 1, 1]
+    """
+    number = list(range(count))
+    for i, j in pairs:
+        low, high = sorted((number[i], number[j]))
+        number = [low if each == high else each for each in number]
+    return number
 
 
 def composed(text: str, extracted: str | None, parts: Sequence[Completion], template: str) -> Candidate:

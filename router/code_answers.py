@@ -13,7 +13,11 @@ MAX_CODE_CHARACTERS = 100_000
 _FENCED = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
 )
+_TAGGED = re.compile(r"\[(PYTHON|TESTS)\][ \t]*\n(.*?)(?:\[/\1\]|\Z)", re.DOTALL)
+"""How Code Llama was taught to mark its code, and the tests that it writes beside it."""
 _PYTHON = frozenset({"", "python", "python3", "py"})
+_TESTS = "tests"
+_BEGINS = re.compile(r"^(?:async def|def|class|import|from|@)\b", re.MULTILINE)
 
 
 def extract_code(text: str, defines: str | None = None) -> str | None:
@@ -34,13 +38,32 @@ def extract_code(text: str, defines: str | None = None) -> str | None:
 
 
 def fenced_blocks(text: str) -> list[tuple[str, str]]:
-    """The fenced blocks of a text, each as its language (empty where it tells none) and its lines. One that
-    was cut off counts to its end.
+    """The fenced blocks of a text, each as its language (empty where it tells none) and its lines; without
+    any, those between ``[PYTHON]`` and ``[/PYTHON]``, and ``[TESTS]`` likewise. One that was cut off counts
+    to its end.
 
     >>> fenced_blocks("```python\\nprint(5)\\n```")
     [('python', 'print(5)\\n')]
     """
-    return [(language, block) for _, language, block in _FENCED.findall(text)]
+    fenced = [(language, block) for _, language, block in _FENCED.findall(text)]
+    return fenced or [(tag.lower(), block) for tag, block in _TAGGED.findall(text)]
+
+
+def python_blocks(text: str) -> list[str]:
+    """All Python of a reply, its examples and tests among it: the fenced blocks; without any the text from
+    the first line on that begins like a program.
+
+    >>> python_blocks("So:\\ndef one():\\n    return 1\\n")
+    ['def one():\\n    return 1\\n']
+    """
+    text = without_thinking(text)
+    if len(text) > MAX_CODE_CHARACTERS:
+        return []
+    fenced = [(language.lower(), block) for language, block in fenced_blocks(text)]
+    if fenced:
+        return [block for language, block in fenced if language in _PYTHON or language == _TESTS]
+    begin = _BEGINS.search(text)
+    return [text[begin.start() :]] if begin else []
 
 
 def _last(blocks: Sequence[str], defines: str | None) -> str:

@@ -11,8 +11,9 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from router.answers import extract_answer
 from router.arm import AUXILIARY_TOKENS, completion_cap, quote_bytes
 from router.backend import DEAF, Backend, Listener
+from router.behaviour import Likeness
 from router.call import Call, Completion, Purpose
-from router.candidate import Answer, Candidate, Verdict
+from router.candidate import Answer, Candidate, Verdict, in_one_form
 from router.confidence import ConfidencePredictor, Evidence, Foreseeing
 from router.draw import uniform
 from router.errors import MalformedReply
@@ -67,7 +68,8 @@ class Run:
     strategy around this one. first_draw, draws: number the draws of one prompt, which shifts the
     caller's seed so that they differ. arm_id: of the arm under way, inside another. extract: from a reply
     to its final answer; a replay knows those that were recorded. sandbox: where code may run, ``None``
-    where none is configured. tools: by the name that a model calls them by.
+    where none is configured. tools: by the name that a model calls them by. likeness: tells which answers
+    of different arms say the same in other letters, ``None`` where nobody does.
     """
 
     query: Query
@@ -90,6 +92,7 @@ class Run:
     sandbox: Sandbox | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict)
     observer: Observer | None = None
+    likeness: Likeness | None = None
 
     @property
     def calls_left(self) -> float:
@@ -180,6 +183,13 @@ class Run:
             return await self.verifier.verify(self.query, candidate, self)
         except Exception as error:
             return Verdict.unknown(self.verifier.name, f"{type(error).__name__}: {error}")
+
+    async def in_one_form(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """The same candidates, with one form for those that say the same in other letters."""
+        if self.likeness is None or len(candidates) < 2:
+            return candidates
+        pairs = await self.likeness.alike(self.query, [each.text for each in candidates])
+        return in_one_form(candidates, pairs) if pairs else candidates
 
     async def ask_judge(self, model: str, messages: Sequence[Message], max_completion_tokens: int) -> str:
         """The text of a judge model's reply, drawn at temperature 0."""

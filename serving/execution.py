@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from router.allocator import Allocator
 from router.arm import Arm
 from router.backend import DEAF, Backend, Listener
+from router.behaviour import Likeness
 from router.candidate import Answer
 from router.domains import bound
 from router.errors import (
@@ -60,7 +61,8 @@ class Execution:
     """Carries out plans for one configuration.
 
     backends: by model. prompts: what of prompts and replies is kept on traces. sandbox, tools: for
-    strategies and verifiers that run code or call tools. bindings: verifier specifications by domain.
+    strategies and verifiers that run code or call tools. likeness: see ``Run``. bindings: verifier
+    specifications by domain.
     """
 
     allocator: Allocator
@@ -70,6 +72,7 @@ class Execution:
     retries: Retries
     prompts: Prompts = "whole"
     sandbox: Sandbox | None = None
+    likeness: Likeness | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict)
     bindings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     in_flight: dict[str, str] = field(default_factory=dict)
@@ -227,6 +230,7 @@ class Execution:
             sandbox=self.sandbox,
             tools={**self.tools, **caller_tools(query)} if query.wishes.tools else self.tools,
             observer=follower and Progress(attempt.meter, follower, choice).observe,
+            likeness=self.likeness,
         )
 
     def _metered(self, card: ModelCard, meter: Meter) -> Backend:

@@ -11,6 +11,7 @@ from typing import Any
 
 from router.allocator import Allocator
 from router.backend import Backend
+from router.behaviour import Behaviour
 from router.bundle import PRIOR_VERSION, Bundle, cold_bundle, load_bundle
 from router.configuration import Configuration
 from router.configured import configured_allocator, configured_menu, feature_options
@@ -109,6 +110,7 @@ def compose(
         configuration.store.prompts,
         bindings=configuration.bindings,
         sandbox=sandbox,
+        likeness=None if sandbox is None else Behaviour(sandbox),
         tools=configured_tools(configuration.tools, environment, sandbox),
     )
     refused = None

@@ -103,7 +103,7 @@ def test_it_is_learnt_whose_word_counts(fitted: tuple[Sheet, ConsensusFit]) -> N
     sheet, fit = fitted
     both = fit.stands[0, 1]
     rows = part_of(answered_grid(400)).train
-    agree = sheet.heard.same[rows, 0] == sheet.heard.same[rows, 1]
+    agree = sheet.heard.same[rows, 0, 1]
     assert both.first[agree].mean() > both.first[~agree].mean() + 0.3
     assert abs(both.first.mean() - both.right.mean()) < 0.06
     assert both.right[agree].mean() > 0.9

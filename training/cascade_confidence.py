@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from router.behaviour import Likeness
 from router.confidence import Evidence
-from router.confidence.agreement import Agreement
+from router.confidence.agreement import Agreement, leader
 from router.confidence.consensus import Consensus
 from router.estimate import FloatArray
 from router.menu import Menu
@@ -19,12 +20,15 @@ from training.fit.difficulty import fit_difficulty
 from training.fit.heard import Heard, IntArray
 from training.folds import folds
 from training.held_out import estimates_by_round
+from training.likeness import Remembered
 from training.rounds import Round
 from training.table import Table
 
 LEAST_QUESTIONS = 60
 """Fewer questions that all stages answered teach no consensus: ``agreement`` serves."""
 MOST_QUESTIONS = 20_000
+MOST_COMPARED = 500
+"""Of more questions whose answers must be run to be compared, so many are drawn at random."""
 MOST_STAGES = 6
 """Longer cascades are not learnt: there are too many ways through them."""
 FOLDS = 4
@@ -49,15 +53,21 @@ class Answered:
 
 
 def fit_cascades(
-    rounds: Sequence[Round], table: Table, menu: Menu, agreement: Agreement, kind: str, seed: int
+    rounds: Sequence[Round],
+    table: Table,
+    menu: Menu,
+    agreement: Agreement,
+    kind: str,
+    seed: int,
+    likeness: Likeness | None = None,
 ) -> Consensus | None:
     """The consensus for the cascades of the menu, ``None`` where no cascade's stages have answered
     enough questions together.
 
     P(success) before any token, on which it builds, is told out of fold by predictors of the same
-    ``kind`` as the one that serves. agreement: of each arm's own candidates.
+    ``kind`` as the one that serves. agreement: of each arm's own candidates. likeness: as the service has it.
     """
-    found = answered(rounds, cascades_of(menu), seed)
+    found = answered(rounds, cascades_of(menu), seed, likeness)
     held = folds(table.group, seed, FOLDS)
     if found is None or not held.any():
         return None
@@ -77,7 +87,9 @@ def cascades_of(menu: Menu) -> list[Order]:
     return [order for order in dict.fromkeys(found) if 2 <= len(order) <= MOST_STAGES]
 
 
-def answered(rounds: Sequence[Round], orders: Iterable[Order], seed: int = 0) -> Answered | None:
+def answered(
+    rounds: Sequence[Round], orders: Iterable[Order], seed: int = 0, likeness: Likeness | None = None
+) -> Answered | None:
     """What the stages of as many cascades as possible were heard to say, those first whose stages
     answered the most questions together."""
     answers = _answers(rounds, {arm for order in orders for arm in order})
@@ -89,11 +101,21 @@ def answered(rounds: Sequence[Round], orders: Iterable[Order], seed: int = 0) ->
             kept, rows = [*kept, order], found
     if not kept:
         return None
-    if len(rows) > MOST_QUESTIONS:
-        rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), MOST_QUESTIONS, replace=False))]
+    rows = _thinned(rows, np.arange(len(rows)), MOST_QUESTIONS, seed)
+    if likeness is not None:
+        compared = [likeness.concerns(rounds[row[0]].query) for row in rows]
+        rows = _thinned(rows, np.flatnonzero(compared), MOST_COMPARED, seed)
     arms = _arms(kept)
     places = tuple(tuple(arms.index(arm) for arm in order) for order in kept)
-    return Answered(places, _heard(rounds, arms, rows), rows)
+    return Answered(places, _heard(rounds, arms, rows, likeness), rows)
+
+
+def _thinned(rows: IntArray, some: IntArray, most: int, seed: int) -> IntArray:
+    """Without those of some that are too many."""
+    if len(some) <= most:
+        return rows
+    left_out = np.random.default_rng(seed).choice(some, len(some) - most, replace=False)
+    return np.delete(rows, left_out, axis=0)
 
 
 def _arms(orders: Sequence[Order]) -> Order:
@@ -121,10 +143,13 @@ def _together(answers: Answers, arms: Order) -> IntArray:
     return np.array(rows, np.int64).reshape(-1, len(arms))
 
 
-def _heard(rounds: Sequence[Round], arms: Order, rows: IntArray) -> Heard:
+def _heard(rounds: Sequence[Round], arms: Order, rows: IntArray, likeness: Likeness | None) -> Heard:
     evidence = [[_evidence(rounds[i]) for i in row] for row in rows]
     reward = np.array([r.reward for r in rounds])[rows]
-    return Heard.of(arms, evidence, (reward >= RIGHT_FROM).astype(np.float64))
+    queries = [rounds[row[0]].query for row in rows]
+    replies = [[each.candidates[leader(each)].text for each in row] for row in evidence]
+    found = Remembered.of(likeness, queries, replies)
+    return Heard.of(arms, evidence, (reward >= RIGHT_FROM).astype(np.float64), found)
 
 
 def _evidence(r: Round) -> Evidence:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from router.allocator import plan_budget
 from router.arm import Arm
+from router.behaviour import Likeness
 from router.candidate import Answer, Candidate
 from router.confidence import ConfidencePredictor
 from router.errors import BackendError, OutOfCompute
@@ -44,13 +45,14 @@ class Simulation:
     """Replays arms over one recording.
 
     confidence: for strategies that ask how sure they are. prospects: what the difficulty predictor
-    says of a query, by arm id; without it, nothing is known in advance.
+    says of a query, by arm id; without it, nothing is known in advance. likeness: see ``Run``.
     """
 
     recording: Recording
     confidence: ConfidencePredictor
     price: Price = Price()  # noqa: RUF009  # frozen
     prospects: Callable[[Query], Mapping[str, Prospect]] = lambda _: {}
+    likeness: Likeness | None = None
 
     def replay(self, pairs: Iterable[tuple[Query, Arm]], shift: int = 0) -> list[Replayed]:
         """One result per pair of query and arm. shift: see ``Replay``."""
@@ -93,6 +95,7 @@ class Simulation:
             prior,
             prospects,
             extract=replay.extract,
+            likeness=self.likeness,
         )
 
 

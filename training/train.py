@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from router.behaviour import Likeness
 from router.bundle import save_bundle
 from router.confidence import ConfidencePredictor
 from router.errors import InvalidQuery
@@ -79,6 +80,7 @@ def train(
     *,
     clip: float | None = None,
     incumbent: Incumbent | None = None,
+    likeness: Likeness | None = None,
 ) -> TrainedBundle:
     """Split, fit, measure; then fit the shipped predictor on the test part too.
 
@@ -90,8 +92,9 @@ def train(
     predictions there, the confidence predictor learns. Where the stages of the menu's cascades answered the
     same questions, it also learns what agreement across arms is worth. kind: see ``fit_difficulty``. clip:
     see ``tabulate``. incumbent: the bundle that serves now: the metrics' ``incumbent`` compares it with what
-    is fitted on all but the latest questions, on those. The same rounds and seed give the same bundle.
-    ``InvalidQuery`` without any round of the menu, ``ConfigurationError`` for an unknown kind.
+    is fitted on all but the latest questions, on those. likeness: tells which answers say the same in other
+    letters, as the service that goes by the bundle has it told. The same rounds and seed give the same
+    bundle. ``InvalidQuery`` without any round of the menu, ``ConfigurationError`` for an unknown kind.
     """
     kept = _thinned(rounds, menu, seed)
     taught = taught_by(menu, kept)
@@ -114,7 +117,7 @@ def train(
     if incumbent is not None:
         metrics = {**metrics, "incumbent": _compared(incumbent, kept, own, table, menu, known, seed, kind)}
     agreement = fit_confidence(examples)
-    confidence = fit_cascades(kept, table, menu, agreement, kind, seed) or agreement
+    confidence = fit_cascades(kept, table, menu, agreement, kind, seed, likeness) or agreement
     summary = {
         "kind": difficulty.name,
         "confidence": confidence.name,

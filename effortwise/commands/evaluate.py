@@ -12,6 +12,7 @@ import orjson
 from effortwise.evaluation.drawn import draw_evaluation
 from effortwise.evaluation.printed import print_evaluation
 from effortwise.outputs import check_writable
+from effortwise.programs import likeness_of
 from training.evaluation.answer_aware import Answers
 from training.evaluation.comparison import Additional, Protocol, compare
 from training.evaluation.crossfit import Folds
@@ -65,7 +66,7 @@ def _answers(answers: str | None, grid: Grid, correct_at: float) -> Additional |
     if answers is None:
         return None
     order = None if answers == LEARNT else tuple(resolve(name, grid.arms) for name in _names(answers))
-    return Answers(order, correct_at)
+    return Answers(order, correct_at, likeness_of(grid))
 
 
 def _progress() -> Any:

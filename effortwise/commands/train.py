@@ -11,6 +11,8 @@ from typing import Any
 
 from effortwise.bundled import BUNDLE, starting_bundle
 from effortwise.commands.traces import open_store
+from effortwise.programs import likeness_for
+from router.behaviour import Behaviour
 from router.bundle import Bundle, cold_bundle, load_bundle
 from router.configuration import Configuration, load_configuration
 from router.configured import configured_menu, feature_options
@@ -18,6 +20,7 @@ from router.errors import BundleError, ConfigurationError, StoreError
 from router.features import Extractor
 from router.menu import Menu
 from router.price import Price
+from training.cascade_confidence import cascades_of
 from training.incumbent import LEAST_QUESTIONS as LEAST_COMPARED
 from training.incumbent import Incumbent
 from training.interchange import rounds_from_parquet
@@ -45,7 +48,8 @@ def train(
     _say_rounds(rounds, menu)
     extractor = Extractor.of(configuration.decision.features, feature_options(configuration))
     serving = _incumbent(configuration, menu, registered=out is None)
-    trained = train_bundle(rounds.rounds, menu, extractor, kind, seed, incumbent=serving)
+    likeness = _likeness(configuration, menu, rounds)
+    trained = train_bundle(rounds.rounds, menu, extractor, kind, seed, incumbent=serving, likeness=likeness)
     _say_metrics(trained)
     if serving is not None:
         _say_incumbent(trained)
@@ -87,6 +91,12 @@ def _replayed(configuration: Configuration, menu: Menu, replay: Path, kind: str,
     )
     learnt = Bundle(cold.extractor, first.estimator(menu), first.confidence, "first pass")
     return replayed_rounds(table, menu, learnt, price, SHIFTS)
+
+
+def _likeness(configuration: Configuration, menu: Menu, rounds: Rounds) -> Behaviour | None:
+    """Only cascades learn from which answers agree."""
+    queries = (r.query for r in rounds.rounds) if cascades_of(menu) else ()
+    return likeness_for(queries, configuration.sandbox)
 
 
 def _say_rounds(rounds: Rounds, menu: Menu) -> None:

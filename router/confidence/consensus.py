@@ -13,13 +13,16 @@ from router.errors import BundleError
 from router.reading import READINGS, read
 
 COLD_STRENGTH = 2.0
-"""Before any was learnt: what a second arm's same answer adds to the log-odds."""
+"""Before any was learnt: what an arm's word counts beside its own logit."""
+COLD_FURTHER = 0.5
+"""Before any was learnt: the share at which a second arm's word for the same answer counts."""
 
 COLD: Mapping[str, Any] = {
     "agreement": Agreement().learnt,
     "own": {"": [0.0, 1.0, *[0.0] * len(READINGS)]},
     "strength": {"": COLD_STRENGTH},
     "weight": 1.0,
+    "further": COLD_FURTHER,
     "none": [COLD_STRENGTH, 0.0, 0.0],
     "gain": {},
 }
@@ -57,10 +60,11 @@ class Consensus:
     """A multinomial logit over the distinct answers, and that none of them is right.
 
     One arm's own logit: linear in ``agreement``'s logit of its candidates and in the readings of its
-    leading reply, with weights of its own. An answer's utility: the sum over the arms that gave it of
-    strength + weight * own logit; that of none: 1, the number of distinct answers and the number of
-    arms, weighted. P(the best answer is right after certain further arms): P(it is right now), and a gain
-    that is linear in what stands now, learnt for each such pair from realised differences.
+    leading reply, with weights of its own. An arm's word: strength + weight * own logit. An answer's utility:
+    the largest word for it + further * the sum of the other words for it, since arms err alike; that of
+    none: 1, the number of distinct answers and the number of arms, weighted. P(the best answer is right
+    after certain further arms): P(it is right now), and a gain that is linear in what stands now, learnt for
+    each such pair from realised differences.
 
     learnt: the state of an earlier ``state()``. ``own`` and ``strength`` are by arm id, ``""`` for all
     others; ``gain`` by ``foresight_key``.
@@ -118,9 +122,13 @@ class Consensus:
         groups = _grouped(voices)
         strength, weight = self.learnt["strength"], self.learnt["weight"]
         words = [strength.get(voice.arm, strength[""]) + weight * voice.logit for voice in voices]
-        utilities = [sum(words[i] for i in group) for group in groups]
+        utilities = [self._utility([words[i] for i in group]) for group in groups]
         none = _dot(self.learnt["none"], (1.0, float(len(groups)), float(len(voices))))
         return _softmax(groups, utilities, none)
+
+    def _utility(self, words: Sequence[float]) -> float:
+        loudest, further = max(words), float(self.learnt["further"])
+        return loudest + further * (sum(words) - loudest)
 
 
 def own_inputs(probability: float, reading: Sequence[float]) -> tuple[float, ...]:

@@ -63,9 +63,9 @@ class _Race:
             except OutOfCompute as error:
                 self.error, self.left_out = error, True
 
-    def leader(self) -> Leader:
+    async def leader(self) -> Leader:
         """The best answer of the stages heard so far."""
-        return leader_of(self.run, [self.heard[place] for place in sorted(self.heard)])
+        return await leader_of(self.run, [self.heard[place] for place in sorted(self.heard)])
 
     async def cancel(self) -> None:
         """End what is under way."""
@@ -127,17 +127,17 @@ class AnyTime:
                     break
                 await race.next()
                 if race.heard:
-                    leader = race.leader()
+                    leader = await race.leader()
                     probability = leader.probability
                     run.offer(leader.heard.answer)
         finally:
             await race.cancel()
-        return self._stop(race)
+        return await self._stop(race)
 
-    def _stop(self, race: _Race) -> Answer:
+    async def _stop(self, race: _Race) -> Answer:
         if not race.heard:
             raise race.error or ConfigurationError("any_time has no stage that could begin.")
-        leader = race.leader()
+        leader = await race.leader()
         sure = leader.probability >= self.sure_at
         reason = "sure enough" if sure else "no stage is left"
         race.run.note("stop", reason, probability=leader.probability, heard=len(race.heard))

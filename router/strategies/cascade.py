@@ -14,6 +14,9 @@ from router.errors import BackendError, ConfigurationError, OutOfCompute
 from router.run import Run
 from router.strategies import Strategy, Traits
 
+_NO_DIFFERENCE = 1e-9
+"""Sums in another order differ by less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -45,8 +48,9 @@ class Cascade:
     """Arms in order, whatever their models and strategies.
 
     After each stage, P(right) of every stage's answer is read from what stands of all: those that agree
-    back each other. The cascade stops at ``accept_at``, or where going on to no later stage is worth its
-    price (``Run.worth``); else it escalates to the next. The answer with the best P(right) is returned.
+    back each other, programs that do the same among them (``Run.likeness``). The cascade stops at
+    ``accept_at``, or where going on to no later stage is worth its price (``Run.worth``); else it escalates
+    to the next. The answer with the best P(right) is returned.
     """
 
     name: ClassVar[str] = "cascade"
@@ -87,19 +91,19 @@ class Cascade:
                 heard.append(await hear(run, stage))
             except (BackendError, OutOfCompute):
                 if heard:
-                    return self._cut_short(run, stage, heard)
+                    return await self._cut_short(run, stage, heard)
                 if not following:
                     raise
                 run.note("escalate", f"{stage.arm_id} failed")
                 continue
-            leader = leader_of(run, heard)
+            leader = await leader_of(run, heard)
             run.offer(leader.heard.answer)
             if self._stops(run, leader, [stage.arm_id for stage in following]):
                 break
-        return leader_of(run, heard).heard.answer
+        return leader.heard.answer
 
-    def _cut_short(self, run: Run, failed: Stage, heard: Sequence[Heard]) -> Answer:
-        leader = leader_of(run, heard)
+    async def _cut_short(self, run: Run, failed: Stage, heard: Sequence[Heard]) -> Answer:
+        leader = await leader_of(run, heard)
         run.note("stop", f"{failed.arm_id} failed", probability=leader.probability)
         return run.offer(replace(leader.heard.answer, complete=False))
 
@@ -151,12 +155,20 @@ async def hear(run: Run, stage: Stage) -> Heard:
     return Heard(answer, inner.evidence(answer))
 
 
-def leader_of(run: Run, heard: Sequence[Heard]) -> Leader:
+async def leader_of(run: Run, heard: Sequence[Heard]) -> Leader:
     """The stage whose answer is the most probable to be right, beside what the others say; of equally
-    probable ones the first, which the others may have come to back."""
+    probable ones, such as the same answer given twice, the one that is the surest alone."""
+    said = await _in_one_form(run, [each.evidence for each in heard])
     leaders = []
-    for number, each in enumerate(heard):
-        others = tuple(other.evidence for other in heard if other is not each)
-        evidence = replace(each.evidence, others=others)
+    for number, (each, own) in enumerate(zip(heard, said, strict=True)):
+        evidence = replace(own, others=tuple(other for other in said if other is not own))
         leaders.append(Leader(number, Heard(each.answer, evidence), run.confidence.probability(evidence)))
-    return max(leaders, key=lambda leader: leader.probability)
+    best = max(leader.probability for leader in leaders)
+    equal = [leader for leader in leaders if leader.probability > best - _NO_DIFFERENCE]
+    return max(equal, key=lambda leader: run.confidence.probability(said[leader.number]))
+
+
+async def _in_one_form(run: Run, said: Sequence[Evidence]) -> Sequence[Evidence]:
+    """With one form for all candidates that say the same, whatever their letters."""
+    forms = iter(await run.in_one_form([candidate for each in said for candidate in each.candidates]))
+    return [replace(each, candidates=[next(forms) for _ in each.candidates]) for each in said]

@@ -23,7 +23,8 @@ WEIGHTS = ("count", "logprob")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SelfConsistency:
-    """At most ``n`` draws; the most frequent extracted answer wins.
+    """At most ``n`` draws; the most frequent extracted answer wins, of programs the most frequent behaviour
+    (``Run.likeness``).
 
     Draws come in parallel batches. After each, the stopping rule ``stop`` says how many more, until the
     draws that are left could not change the winner. ``stop_at`` belongs to Adaptive-Consistency (1 draws
@@ -127,6 +128,7 @@ class SelfConsistency:
             async for candidate, verdict in drawn:
                 ballots.cast(candidate, verdict)
                 run.offer(ballots.elected(complete=False))
+        ballots.candidates[:] = await run.in_one_form(ballots.candidates)
 
     async def _one(self, run: Run) -> tuple[Candidate, Verdict | None]:
         more = LOGPROBS if self.weigh == "logprob" else None

@@ -101,6 +101,7 @@ def environment_of(scratch: str) -> Mapping[str, str]:
         "TMPDIR": scratch,
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
+        "PYTHONHASHSEED": "0",  # the same program does the same whenever it is run
         "MALLOC_ARENA_MAX": "2",  # every thread's own arena would count against the memory
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

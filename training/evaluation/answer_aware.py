@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from router.behaviour import Likeness
 from router.errors import InvalidQuery
 from router.estimate import FloatArray
 from router.price import Price
@@ -27,10 +28,12 @@ NAME = "answers"
 @dataclass(frozen=True, slots=True)
 class Answers:
     """Called by ``compare``. order: names of the arms to ask, in order; without it one is learnt.
-    correct_at: the score from which a draw is correct."""
+    correct_at: the score from which a draw is correct. likeness: tells which answers say the same in other
+    letters."""
 
     order: tuple[str, ...] | None = None
     correct_at: float = CORRECT_AT
+    likeness: Likeness | None = None
 
     def __call__(
         self, corpus: Corpus, parts: Sequence[Part], estimated: Sequence[Estimates], seed: int
@@ -39,7 +42,7 @@ class Answers:
         before any token."""
         grid = corpus.grid
         check_answers(grid)
-        sheet = Sheet.of(grid, self.correct_at)
+        sheet = Sheet.of(grid, self.correct_at, self.likeness)
         given = None if self.order is None else positions(grid, self.order)
         return {
             NAME: [

@@ -180,7 +180,9 @@ def simulation_of(
         quality, cost = estimate.quality[place[query.id]], estimate.cost_usd[place[query.id]]
         return {sheet.arms[j]: Prospect(float(quality[j]), float(cost[j])) for j in order}
 
-    return Simulation(Recording.of(sheet.draws(rows, order)), consensus, price or Price(), prospects)
+    return Simulation(
+        Recording.of(sheet.draws(rows, order)), consensus, price or Price(), prospects, sheet.likeness
+    )
 
 
 def cascade_of(names: Sequence[str]) -> Arm:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from router.answers import extract_answer
+from router.behaviour import Likeness
 from router.call import Completion
 from router.candidate import Candidate
 from router.confidence import Evidence
@@ -16,13 +17,15 @@ from router.query import Query
 from router.replay import Recorded
 from training.evaluation.grid import CORRECT_AT, Draw, Grid, IntArray
 from training.fit.heard import Heard
+from training.likeness import Remembered
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sheet:
     """Over n queries and m arms; of several draws the first counts.
 
-    recorded: n rows of m draws. cost_usd, shape (n, m): of each. heard: what was answered, whole.
+    recorded: n rows of m draws. cost_usd, shape (n, m): of each. heard: what was answered, whole. likeness:
+    which answers say the same in other letters.
     """
 
     arms: tuple[str, ...]
@@ -30,13 +33,15 @@ class Sheet:
     recorded: tuple[tuple[Recorded, ...], ...]
     cost_usd: FloatArray
     heard: Heard
+    likeness: Remembered = Remembered()  # noqa: RUF009  # frozen
 
     def __len__(self) -> int:
         return len(self.queries)
 
     @classmethod
-    def of(cls, grid: Grid, correct_at: float = CORRECT_AT) -> Sheet:
-        """Where the file holds extracted answers they count, else they are read from the replies."""
+    def of(cls, grid: Grid, correct_at: float = CORRECT_AT, likeness: Likeness | None = None) -> Sheet:
+        """Where the file holds extracted answers they count, else they are read from the replies. likeness:
+        is asked about the replies to each question."""
         extracted = any(draw.answer is not None for row in grid.draws for cell in row for draw in cell)
         queries = tuple(
             Query(({"role": "user", "content": text},), id=query_id)
@@ -52,7 +57,9 @@ class Sheet:
         ]
         right = np.array([[draw.score for draw in row] for row in recorded])
         cost_usd = np.array([[cell[0].cost_usd for cell in row] for row in grid.draws])
-        return cls(grid.arms, queries, recorded, cost_usd, Heard.of(grid.arms, heard, right))
+        texts = [[draw.completion.text for draw in row] for row in recorded]
+        found = Remembered.of(likeness, queries, texts)
+        return cls(grid.arms, queries, recorded, cost_usd, Heard.of(grid.arms, heard, right, found), found)
 
     def draws(self, rows: IntArray, arms: Sequence[int]) -> list[tuple[str, str, str, Recorded]]:
         """Rows for ``Recording.of``, of some queries and arms; every arm is a model of its own."""

@@ -98,6 +98,7 @@ def _state(
         "own": {**dict(zip(arms, own.tolist(), strict=True)), "": _unheard(votes, usual)},
         "strength": {**dict(zip(arms, votes.strength.tolist(), strict=True)), "": usual},
         "weight": votes.weight,
+        "further": votes.further,
         "none": votes.none.tolist(),
         "gain": {
             foresight_key([arms[j] for j in now], [arms[j] for j in then]): found.weights.tolist()

@@ -12,8 +12,10 @@ from router.confidence import Evidence
 from router.confidence.agreement import Agreement, leader
 from router.confidence.consensus import own_inputs, reading_of
 from router.estimate import FloatArray
+from training.likeness import Remembered
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,27 +23,34 @@ class Heard:
     """Arrays over n queries and m arms.
 
     evidence: n rows of m, their priors not known yet. right, shape (n, m): whether the leading candidate
-    is right. same, shape (n, m): the number of the first arm that gave the same answer. readings, shape
-    (n, m, readings): how each leading reply reads.
+    is right. same, shape (n, m, m): whether two arms gave the same answer, each the same as itself. readings,
+    shape (n, m, readings): how each leading reply reads.
     """
 
     arms: tuple[str, ...]
     evidence: Sequence[Sequence[Evidence]]
     right: FloatArray
-    same: IntArray
+    same: BoolArray
     readings: FloatArray
 
     def __len__(self) -> int:
         return len(self.evidence)
 
     @classmethod
-    def of(cls, arms: Sequence[str], evidence: Sequence[Sequence[Evidence]], right: FloatArray) -> Heard:
-        """Read every leading reply. right, shape (n, m)."""
+    def of(
+        cls,
+        arms: Sequence[str],
+        evidence: Sequence[Sequence[Evidence]],
+        right: FloatArray,
+        likeness: Remembered = Remembered(),  # noqa: B008  # frozen
+    ) -> Heard:
+        """Read every leading reply. right, shape (n, m). likeness: which of them say the same in other
+        letters."""
         return cls(
             tuple(arms),
             evidence,
             right,
-            np.array([_same(row) for row in evidence], np.int64),
+            np.array([_same(row, likeness) for row in evidence], np.bool_),
             np.array([[reading_of(each) for each in row] for row in evidence]),
         )
 
@@ -64,8 +73,14 @@ class Heard:
         )
 
 
-def _same(row: Sequence[Evidence]) -> list[int]:
-    """Those without an answer agree with nobody."""
-    first: dict[str, int] = {}
-    answers = [each.candidates[leader(each)].compared for each in row]
-    return [j if answer is None else first.setdefault(answer, j) for j, answer in enumerate(answers)]
+def _same(row: Sequence[Evidence], likeness: Remembered) -> list[list[bool]]:
+    """Those without an answer agree with nobody else."""
+    chosen = [each.candidates[leader(each)] for each in row]
+    query = row[0].query
+    pairs = likeness.pairs(query, [each.text for each in chosen]) if query else ()
+    alike = {frozenset(pair) for pair in pairs}
+    answers = [each.compared for each in chosen]
+    return [
+        [i == j or {i, j} in alike or (one is not None and one == other) for j, other in enumerate(answers)]
+        for i, one in enumerate(answers)
+    ]

@@ -10,9 +10,9 @@ from typing import TypeAlias
 import numpy as np
 from scipy.optimize import minimize
 
-from router.confidence.consensus import COLD_STRENGTH
+from router.confidence.consensus import COLD_FURTHER, COLD_STRENGTH
 from router.estimate import FloatArray
-from training.evaluation.grid import IntArray
+from training.evaluation.grid import BoolArray, IntArray
 
 PENALTY = 1.0
 """On the squared distance from the cold weights, in nats; a query counts once, however many groups."""
@@ -24,11 +24,11 @@ Group: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Words:
-    """Of n queries and m arms. logit: each arm's own. same: the number of the first arm that gave the
-    same answer. right: 0 or 1."""
+    """Of n queries and m arms. logit, shape (n, m): each arm's own. same, shape (n, m, m): whether two arms
+    gave the same answer. right, shape (n, m): 0 or 1."""
 
     logit: FloatArray
-    same: IntArray
+    same: BoolArray
     right: FloatArray
 
     def take(self, rows: IntArray) -> Words:
@@ -49,21 +49,32 @@ class Stand:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Votes:
-    """strength, shape (m,); weight; none, shape (3,): see ``router.confidence.consensus``."""
+    """strength, shape (m,); weight; further; none, shape (3,): see ``router.confidence.consensus``."""
 
     strength: FloatArray
     weight: float
+    further: float
     none: FloatArray
 
+    @classmethod
+    def of(cls, weights: FloatArray) -> Votes:
+        """From one vector, shape (m + 5,)."""
+        return cls(weights[:-5], float(weights[-5]), float(weights[-4]), weights[-3:])
+
     def stand(self, words: Words, group: Group) -> Stand:
-        """After one group; of equally probable answers the first arm's."""
-        probabilities = _probabilities(_Votable.of(words, [group]), self)[:, 0]
-        answers, none = probabilities[:, :-1], probabilities[:, -1]
-        best = answers.argmax(axis=1)
+        """After one group: of the best answer the reply that counts is the one with the largest word."""
+        votable = _Votable.of(words, [group])
+        shares = _shares(votable, self)
+        answers: FloatArray = np.zeros(words.logit.shape)
+        answers[votable.cell, votable.by] = shares.answers
+        loudest = np.zeros(answers.shape, np.int64)
+        loud = votable.answer[shares.loudest]
+        loudest[votable.cell[loud], votable.by[loud]] = votable.arm[shares.loudest]
+        rows = np.arange(len(answers))
+        chosen = loudest[rows, answers.argmax(axis=1)]
         ranked = np.sort(answers, axis=1)
-        by = _earliest(words, best, group)
-        second = ranked[:, -2] if answers.shape[1] > 1 else np.zeros(len(best))
-        return Stand(ranked[:, -1], second, none, words.right[np.arange(len(best)), by])
+        second = ranked[:, -2] if answers.shape[1] > 1 else np.zeros(len(rows))
+        return Stand(ranked[:, -1], second, shares.none, words.right[rows, chosen])
 
 
 def groups_of(order: Sequence[int]) -> list[Group]:
@@ -78,78 +89,119 @@ def fit_votes(words: Words, groups: Sequence[Group], seed: int = 0) -> Votes:
     if count > MOST_QUERIES:
         words = words.take(np.random.default_rng(seed).choice(count, MOST_QUERIES, replace=False))
     votable = _Votable.of(words, groups)
-    truth = votable.truth(words.right)
-    cold = np.array([COLD_STRENGTH] * m + [1.0, COLD_STRENGTH, 0.0, 0.0])
+    cold = np.array([COLD_STRENGTH] * m + [1.0, COLD_FURTHER, COLD_STRENGTH, 0.0, 0.0])
 
     def objective(weights: FloatArray) -> tuple[float, FloatArray]:
-        votes = Votes(weights[:m], float(weights[m]), weights[m + 1 :])
-        probabilities = _probabilities(votable, votes)
-        loss = -np.log(np.maximum((probabilities * truth).sum(axis=2), 1e-12)).sum() / len(groups)
+        votes = Votes.of(weights)
+        shares = _shares(votable, votes)
         pull = PENALTY * (weights - cold)
-        gradient = votable.gradient(probabilities - truth) / len(groups) + pull
-        return float(loss + (weights - cold) @ pull / 2), gradient
+        loss = votable.loss(shares) / len(groups) + (weights - cold) @ pull / 2
+        return float(loss), votable.gradient(shares, votes) / len(groups) + pull
 
-    found = minimize(objective, cold, jac=True, method="L-BFGS-B", options={"maxiter": 50}).x
-    return Votes(found[:m], float(found[m]), found[m + 1 :])
+    return Votes.of(minimize(objective, cold, jac=True, method="L-BFGS-B", options={"maxiter": 50}).x)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shares:
+    """answers, shape (answers,), none, shape (cells,): probabilities. loudest, shape (words,): whether it is
+    the largest word for its answer. rest, shape (answers,): the sum of the other words for it."""
+
+    answers: FloatArray
+    none: FloatArray
+    loudest: BoolArray
+    rest: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Votable:
-    """asked, shape (groups, m): who is in a group. said, shape (n, m, m): whether an arm gave the answer
-    that another arm was the first to give. given, shape (n, groups, m): whether anyone of the group did."""
+    """Cells are pairs of a query and a group, each with one or more answers, each with one or more words.
 
+    arm, logit, answer, shape (words,): whose word, its own logit, and what for; rising by answer. cell, by,
+    shape (answers,): where, and who was the first to give it; rising by cell. word_starts, answer_starts:
+    of each answer its first word, of each cell its first answer. right, shape (answers,), none_right, shape
+    (cells,): 0 or 1, one of them all in each cell; an answer is as right as the reply that is the surest by
+    itself, since programs that do the same need not all be right. about_none, shape (cells, 3): 1, answers,
+    arms.
+    """
+
+    arm: IntArray
     logit: FloatArray
-    asked: FloatArray
-    said: FloatArray
-    given: FloatArray
+    answer: IntArray
+    cell: IntArray
+    by: IntArray
+    word_starts: IntArray
+    answer_starts: IntArray
+    right: FloatArray
+    none_right: FloatArray
+    about_none: FloatArray
 
     @classmethod
     def of(cls, words: Words, groups: Sequence[Group]) -> _Votable:
-        m = words.logit.shape[1]
-        asked = np.array([[float(j in group) for j in range(m)] for group in groups])
-        said = (words.same[:, :, None] == np.arange(m)).astype(np.float64)
-        return cls(words.logit, asked, said, (asked @ said > 0).astype(np.float64))
-
-    def truth(self, right: FloatArray) -> FloatArray:
-        """One for the right answer of each query and group, or for none, shape (n, groups, m + 1)."""
-        correct = self.asked @ (self.said * right[:, :, None])
-        first = np.zeros_like(correct)
-        np.put_along_axis(first, correct.argmax(axis=2)[:, :, None], 1.0, axis=2)
-        first *= (correct.max(axis=2) > 0)[:, :, None]
-        return np.concatenate((first, 1 - first.sum(axis=2, keepdims=True)), axis=2)
-
-    @property
-    def about_none(self) -> FloatArray:
-        """1, distinct answers, arms, shape (n, groups, 3)."""
-        distinct = self.given.sum(axis=2)
-        arms = np.broadcast_to(self.asked.sum(axis=1), distinct.shape)
-        return np.stack((np.ones_like(distinct), distinct, arms), axis=2)
-
-    def gradient(self, error: FloatArray) -> FloatArray:
-        """Of the weights, from errors of shape (n, groups, m + 1)."""
-        of_arm = self.asked * (error[:, :, :-1] @ self.said.transpose(0, 2, 1))
-        return np.concatenate(
-            (
-                of_arm.sum(axis=(0, 1)),
-                [float((of_arm.sum(axis=1) * self.logit).sum())],
-                np.einsum("ng,ngk->k", error[:, :, -1], self.about_none),
-            )
+        n, m = words.logit.shape
+        asked = np.array([[j in group for j in range(m)] for group in groups])
+        first = _first_to_say(words.same, asked)
+        query, group, arm = np.nonzero(first < m)
+        cells = query * len(groups) + group
+        said, answer = np.unique(cells * m + first[query, group, arm], return_inverse=True)
+        order = np.lexsort((-words.logit[query, arm], answer))
+        query, arm, answer = query[order], arm[order], answer[order]
+        word_starts, cell = _starts(answer), said // m
+        answer_starts = _starts(cell)
+        right = words.right[query, arm][word_starts]
+        place = np.arange(len(said))
+        first_right = np.minimum.reduceat(np.where(right > 0, place, len(said)), answer_starts)
+        right = (place == first_right[cell]).astype(np.float64)
+        about = (np.ones(n * len(groups)), np.bincount(cell), np.tile(asked.sum(axis=1), n))
+        return cls(
+            arm,
+            words.logit[query, arm],
+            answer,
+            cell,
+            said % m,
+            word_starts,
+            answer_starts,
+            right,
+            1 - np.add.reduceat(right, answer_starts),
+            np.column_stack(about),
         )
 
+    def loss(self, shares: _Shares) -> float:
+        """In nats, of all cells together."""
+        told = np.add.reduceat(shares.answers * self.right, self.answer_starts)
+        return float(-np.log(np.maximum(told + shares.none * self.none_right, 1e-12)).sum())
 
-def _probabilities(votable: _Votable, votes: Votes) -> FloatArray:
-    """Of each answer and of none, shape (n, groups, m + 1)."""
-    word = votes.strength + votes.weight * votable.logit
-    utilities = votable.asked @ (word[:, :, None] * votable.said)
-    none = votable.about_none @ votes.none
-    every = np.concatenate((np.where(votable.given > 0, utilities, -np.inf), none[:, :, None]), axis=2)
-    shares = np.exp(every - every.max(axis=2, keepdims=True))
-    found: FloatArray = shares / shares.sum(axis=2, keepdims=True)
-    return found
+    def gradient(self, shares: _Shares, votes: Votes) -> FloatArray:
+        """Of the loss, by the weights."""
+        error, none = shares.answers - self.right, shares.none - self.none_right
+        of_word = error[self.answer] * (votes.further + (1 - votes.further) * shares.loudest)
+        of_arm = np.bincount(self.arm, of_word, len(votes.strength))
+        return np.concatenate((of_arm, [of_word @ self.logit, error @ shares.rest], none @ self.about_none))
 
 
-def _earliest(words: Words, answer: IntArray, group: Group) -> IntArray:
-    """Of each query, the first arm of the group that gave an answer."""
-    members = np.array(group)
-    found: IntArray = members[(words.same[:, members] == answer[:, None]).argmax(axis=1)]
-    return found
+def _shares(votable: _Votable, votes: Votes) -> _Shares:
+    word = votes.strength[votable.arm] + votes.weight * votable.logit
+    top = np.maximum.reduceat(word, votable.word_starts)
+    rest = np.add.reduceat(word, votable.word_starts) - top
+    utility, none = top + votes.further * rest, votable.about_none @ votes.none
+    highest = np.maximum(np.maximum.reduceat(utility, votable.answer_starts), none)
+    answers, left = np.exp(utility - highest[votable.cell]), np.exp(none - highest)
+    total = np.add.reduceat(answers, votable.answer_starts) + left
+    return _Shares(answers / total[votable.cell], left / total, word == top[votable.answer], rest)
+
+
+def _starts(numbers: IntArray) -> IntArray:
+    """Where each number begins, of rising ones without a gap."""
+    return np.flatnonzero(np.diff(numbers, prepend=-1))
+
+
+def _first_to_say(same: BoolArray, asked: BoolArray) -> IntArray:
+    """Of each arm of each group, the first one of it that it is linked to, directly or through others, by
+    the same answer; m for who is not asked. Shape (n, groups, m)."""
+    m = same.shape[1]
+    linked = same[:, None] & asked[:, :, None] & asked[:, None, :]
+    first = np.broadcast_to(np.where(asked, np.arange(m), m), linked.shape[:3])
+    while True:
+        found = np.where(linked, first[:, :, :, None], m).min(axis=2)
+        if (found == first).all():
+            return np.asarray(first)
+        first = found

@@ -1,0 +1,254 @@
+"""Behaviour: programs agree where they do the same, whatever they look like."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from fakes import Said, Upstream, ask, run_of
+from fakes_learning import candidate
+from sandboxes import best_sandbox
+
+from router.behaviour import Behaviour, Conduct, Likeness, Pair
+from router.candidate import in_one_form
+from router.code_answers import fenced_blocks, python_blocks
+from router.confidence.consensus import Consensus
+from router.errors import SandboxError
+from router.price import Price
+from router.prospect import Prospect
+from router.query import Query
+from router.sandbox import DEFAULT_LIMITS, Limits, Program, Ran, Sandbox, Scripted
+from router.strategies import Strategy
+from router.strategies.any_time import AnyTime
+from router.strategies.cascade import Cascade, Stage
+from router.strategies.direct import Direct
+from router.strategies.self_consistency import SelfConsistency
+from training.likeness import Remembered
+
+QUESTION = "Write a Python function that tells whether a tuple holds no duplicates."
+BY_SET = """def unique(t):
+    return len(t) == len(set(t))
+
+print(unique((1, 2, 2)))
+print(unique((1, 2)))"""
+BY_LOOP = """def no_duplicates(items):
+    seen = []
+    for item in items:
+        if item in seen:
+            return False
+        seen.append(item)
+    return True"""
+INVERTED = """def check(t):
+    return len(t) != len(set(t))
+
+assert check((1, 1))"""
+
+
+def reply(*blocks: str) -> str:
+    """As models answer: a few words around the code."""
+    return "Here you are:\n" + "\nFor example:\n".join(f"```python\n{block}\n```" for block in blocks)
+
+
+def alike(*replies: str, question: str = QUESTION, sandbox: Sandbox | None = None) -> Sequence[Pair]:
+    behaviour = Behaviour(sandbox or best_sandbox())
+    return asyncio.run(behaviour.alike(ask(question), replies))
+
+
+def test_programs_that_do_the_same_are_alike_whatever_their_names_and_ways() -> None:
+    """One is run on what the other's examples call it with; one that does the opposite is like neither."""
+    assert alike(reply(BY_SET), reply(BY_LOOP), reply(INVERTED)) == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("def f(a):\n    return [a, a]\nf(3)", "def g(a):\n    return (a, a)"),
+        ("def f(a):\n    return {1, a}\nf(3)", "def g(a):\n    return {a, 1}"),
+        ("def f(a):\n    return a / 3\nf(1)", "def g(a):\n    return a * (1 / 3)"),
+        ("def f(a):\n    a.sort()\nf([3, 1])", "def g(a):\n    a[:] = sorted(a)"),
+        ("def f(a):\n    return list(set(a))\nf(['x', 'y', 'z'])", "def g(b):\n    return list(set(b))"),
+        ("def f(n):\n    return (i for i in range(n))\nf(3)", "def g(n):\n    return list(range(n))"),
+        ("def f(a):\n    return a + 1\nif __name__ == '__main__':\n    f(a=2)", "def g(a): return 1 + a"),
+        ("def f(a):\n    '''\n    >>> f(2)\n    3\n    '''\n    return a + 1", "def g(a):\n    return 1 + a"),
+        (">>> def f(a):\n...     return a + 1\n>>> f(2)\n3", "def g(a):\n    return 1 + a"),
+        ("def h(a):\n    return a + 1\ndef f(a):\n    return h(a)\nf(2)", "def g(a):\n    return 1 + a"),
+        ("ONE = 1\ndef f(a):\n    return a + ONE\nf(2)", "import math\ndef g(a): return math.floor(a + 1.5)"),
+        ("def f(a):\n    return a + 1\nf(2)\nf([", "def g(a):\n    return 1 + a"),
+    ],
+    ids=["sequence", "set", "float", "in place", "order of a set", "iterator", "main", "docstring", "session",
+         "helper", "constant", "cut off"],
+)  # fmt: skip
+def test_what_a_caller_takes_for_the_same_is_the_same(one: str, other: str) -> None:
+    """Also where the example stands in a docstring, a session or a main part, or the reply was cut off."""
+    assert alike(reply(one), reply(other)) == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("def f(a):\n    return a + 1\nf(2)", "def g(a):\n    return a + 2"),
+        ("def f(a):\n    return a\nf(2)", "def g(a, b):\n    return a"),
+        ("def f(a):\n    return a + 1\nf(2)", "x = 3"),
+        ("def f(a):\n    return a + 1", "def g(a):\n    return a + 1"),
+        ("def f(a):\n    raise ValueError\nf(2)", "def g(a):\n    raise ValueError"),
+        ("def f(a):\n    return a + 1\nf(2)", "import os\ndef g(a):\n    os._exit(0)"),
+        ("def f(a):\n    return a + 1\nf(2)", "def g(a):\n    while True:\n        pass"),
+        ("def f(a):\n    return a + 1\nf(2)", "def g(a:\n    return"),
+    ],
+    ids=["another", "arity", "no function", "no example", "both fail", "exits", "endless", "no Python"],
+)  # fmt: skip
+def test_what_differs_fails_or_was_never_run_is_not_alike(one: str, other: str) -> None:
+    """No agreement where nothing shows it."""
+    assert alike(reply(one), reply(other)) == []
+
+
+def test_the_question_s_own_examples_are_run() -> None:
+    """Where no reply holds any."""
+    question = f"{QUESTION}\n>>> unique((1, 1))\nFalse"
+    code = BY_SET.partition("\n\n")[0]
+    assert alike(reply(code), reply(BY_LOOP)) == []
+    assert alike(reply(code), reply(BY_LOOP), question=question) == [(0, 1)]
+
+
+def test_other_questions_are_not_run() -> None:
+    """Only where code is asked for is code what is compared."""
+    sandbox = Scripted()
+    assert alike(reply(BY_SET), reply(BY_LOOP), question="What is 2 + 3?", sandbox=sandbox) == ()
+    assert alike(reply(BY_SET), reply(BY_SET), sandbox=sandbox) == ()
+    assert alike("I cannot.", reply(BY_SET), sandbox=sandbox) == ()
+    assert not sandbox.seen
+
+
+def test_a_sandbox_that_fails_tells_nothing() -> None:
+    """The answers are compared by their letters then."""
+    sandbox = Scripted(error=SandboxError("gone"))
+    assert alike(reply(BY_SET), reply(BY_LOOP), sandbox=sandbox) == ()
+
+
+def test_the_program_cannot_report_for_itself() -> None:
+    """Its prints lead nowhere, and the mark is not to be found."""
+    forger = 'def g(a):\n    print(\'\\n{"input": "(2,)", "output": "3"}\')\n    return 0'
+    assert alike(reply("def f(a):\n    return a + 1\nf(2)"), reply(forger)) == []
+
+
+class Counting:
+    """A real sandbox that counts."""
+
+    def __init__(self) -> None:
+        self.sandbox, self.runs = best_sandbox(), 0
+
+    async def run(self, program: Program, limits: Limits = DEFAULT_LIMITS) -> Ran:
+        self.runs += 1
+        return await self.sandbox.run(program, limits)
+
+
+def test_nothing_is_run_twice() -> None:
+    """A third program's inputs alone are new to the first two, and asked again nothing is."""
+    sandbox = Counting()
+    behaviour = Behaviour(sandbox)
+    replies = [reply(BY_SET), reply(BY_LOOP), reply(INVERTED)]
+
+    async def work() -> list[int]:
+        counts = []
+        for some in (replies[:2], replies, replies):
+            await behaviour.alike(ask(QUESTION), some)
+            counts.append(sandbox.runs)
+        return counts
+
+    first, second, third = asyncio.run(work())
+    assert first == 3  # each alone; then the one without examples on the other's
+    assert second == 3 + 4
+    assert third == second
+
+
+def test_conducts_are_compared_on_the_inputs_of_both() -> None:
+    """One on which both fail tells nothing; one on which one fails tells them apart."""
+    one = Conduct("f", ("(1,)",), {"(1,)": "2", "(2,)": "!TypeError"})
+    other = Conduct("g", ("(2,)",), {"(1,)": "2", "(2,)": "!ValueError"})
+    assert one.like(other)
+    assert not one.like(replace(other, outputs={"(1,)": "2", "(2,)": "3"}))
+    assert not Conduct().like(Conduct())
+
+
+def test_candidates_that_are_linked_have_one_form() -> None:
+    """By pairs, by equal letters, and through others; one without an answer stays alone unless it is of a
+    pair."""
+    said = [candidate("a"), candidate("b"), candidate("c"), candidate("B"), candidate(None), candidate(None)]
+    found = [each.compared for each in in_one_form(said, [(0, 1)])]
+    assert found == ["a", "a", "c", "a", None, None]
+    *_, one, other = in_one_form(said, [(4, 5)])
+    assert one.compared is not None
+    assert one.compared == other.compared
+
+
+def test_code_between_code_llama_s_marks_is_found() -> None:
+    """Its tests are examples, no part of the answer."""
+    text = "[PYTHON]\ndef f(a):\n    return a\n[/PYTHON]\n[TESTS]\nassert f(1) == 1\n[/TESTS]"
+    assert fenced_blocks(text) == [
+        ("python", "def f(a):\n    return a\n"),
+        ("tests", "assert f(1) == 1\n"),
+    ]
+    assert python_blocks(text) == ["def f(a):\n    return a\n", "assert f(1) == 1\n"]
+    assert python_blocks("I cannot do that.") == []
+
+
+CODERS = (Stage("small/direct", Direct("small")), Stage("large/direct", Direct("large")))
+
+
+def answered(strategy: Strategy, likeness: Likeness | None, second: str = BY_LOOP) -> tuple[float, str]:
+    """How sure a strategy is at its end, and the reply that it gives."""
+    said = {"small": Said(reply(BY_SET)), "large": Said(reply(second))}
+    prospects = {"small/direct": Prospect(0.5, 0.0), "large/direct": Prospect(0.6, 0.0)}
+
+    async def work() -> tuple[float, str]:
+        run = run_of(
+            Upstream(lambda call, number: said[call.model]),
+            ask(QUESTION),
+            prospects=prospects,
+            price=Price(0.0),
+        )
+        run = replace(run, confidence=Consensus(), likeness=likeness)
+        answer = await strategy.answer(run)
+        return run.steps[-1].numbers["probability"], answer.candidate.text
+
+    return asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    "strategy", [Cascade(CODERS, 1.0), AnyTime(CODERS, sure_at=1.0)], ids=["cascade", "any_time"]
+)
+def test_stages_whose_programs_do_the_same_back_each_other(strategy: Strategy) -> None:
+    """Without a likeness, or where they differ, they doubt each other."""
+    likeness = Behaviour(best_sandbox())
+    backed, _ = answered(strategy, likeness)
+    doubted, _ = answered(strategy, None)
+    differing, _ = answered(strategy, likeness, INVERTED)
+    assert differing == pytest.approx(doubted)
+    assert doubted < backed - 0.1
+
+
+def test_a_vote_over_programs_counts_what_they_do() -> None:
+    """Two that do the same, written differently, win over one that came first."""
+    said = [INVERTED, BY_SET, BY_LOOP]
+
+    async def voted(likeness: Likeness | None) -> str:
+        upstream = Upstream(lambda call, number: Said(reply(said[number])))
+        run = replace(run_of(upstream, ask(QUESTION)), likeness=likeness)
+        return (await SelfConsistency("small", 3, "direct", stop_at=1.0).answer(run)).candidate.text
+
+    assert asyncio.run(voted(None)) == reply(INVERTED)
+    assert asyncio.run(voted(Behaviour(best_sandbox()))) == reply(BY_SET)
+
+
+def test_what_was_found_alike_is_remembered_by_question() -> None:
+    """A replay asks no sandbox, and what is fitted on reads the same."""
+    likeness = Behaviour(best_sandbox())
+    asked = [Query([{"role": "user", "content": QUESTION}], id=name) for name in ("q1", "q2")]
+    replies = [[reply(BY_SET), reply(BY_LOOP)], [reply(BY_SET), reply(INVERTED)]]
+    found = Remembered.of(likeness, asked, replies)
+    assert asyncio.run(found.alike(asked[0], replies[0][::-1])) == [(0, 1)]
+    assert asyncio.run(found.alike(asked[1], replies[0])) == []
+    assert [found.concerns(query) for query in asked] == [True, False]
+    assert Remembered.of(None, asked, replies).pairs(asked[0], replies[0]) == ()
