@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+from sandboxes import best_sandbox
 from service_process import COMPLETION_USD, PROMPT_USD, Live, ask, serving, tables, wishing
 
 from router.call import Call
@@ -163,3 +164,23 @@ async def test_a_verifier_makes_best_of_n_possible_and_judges(live: Live) -> Non
     assert answer.choices[0].message.content == "42"
     [outcome] = (await live.trace(answer.model_extra["effortwise"]["trace_id"]))["outcomes"]
     assert (outcome["reward"], outcome["source"]) == (1.0, "verifier:numeric")
+
+
+def program(body: str) -> str:
+    return f"```python\ndef unique(t):\n    return {body}\n\nprint(unique((1, 1)))\n```"
+
+
+async def test_a_vote_over_programs_goes_by_what_they_do(tmp_path: Path) -> None:
+    """Three that do the same, each in its own words, win over one that came first."""
+    best_sandbox()  # skips where programs cannot be run
+    words = ["len(t) != len(set(t))", "len(t) == len(set(t))", "len(set(t)) == len(t)",
+             "all(t.count(i) == 1 for i in t)"]  # fmt: skip
+    rules = [{"match": "Python function", "replies": [program(each) for each in words]}]
+    async with serving(tables(tmp_path, rules, sandbox={"mode": "auto"})) as live:
+        answer = await live.client().chat.completions.create(
+            **wishing(
+                "Write a Python function that tells a tuple without duplicates.",
+                "small/self_consistency:direct@4",
+            )
+        )
+    assert answer.choices[0].message.content in [program(each) for each in words[1:]]

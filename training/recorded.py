@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 
+from router.behaviour import Likeness
 from router.bundle import Bundle
 from router.call import Completion
 from router.errors import StoreError
@@ -37,13 +38,14 @@ REQUIRED = (
 @dataclass(frozen=True, slots=True)
 class RecordedTable:
     """The questions of a table and their recorded draws. keys: query id -> question key; families:
-    query id -> the task family, where the table has it. timed: whether every draw has its latency;
-    else replays tell nothing of time."""
+    query id -> the task family, where the table has it. replies: query id -> all texts. timed: whether
+    every draw has its latency; else replays tell nothing of time."""
 
     queries: Sequence[Query]
     recording: Recording
     keys: Mapping[str, str]
     families: Mapping[str, str]
+    replies: Mapping[str, Sequence[str]]
     timed: bool = True
 
 
@@ -61,22 +63,34 @@ def read_recorded(path: Path) -> RecordedTable:
             f"{path} holds no recorded draws to replay; it lacks {', '.join(missing) or 'rows'}."
         )
     queries = {row["query_id"]: _query(row) for row in rows}
-    draws = [
-        (row["model"], row["strategy"], row["query"], _draw(row))
+    drawn = [
+        (row, _draw(row))
         for row in rows
         if (row["response"], row.get("answer")) != (None, None) and row["score"] is not None
     ]
+    draws = [(row["model"], row["strategy"], row["query"], draw) for row, draw in drawn]
+    replies: dict[str, list[str]] = {query_id: [] for query_id in queries}
+    for row, draw in drawn:
+        replies[row["query_id"]].append(draw.completion.text)
     keys = {row["query_id"]: row.get("question_key") or row["query_id"] for row in rows}
     families = {row["query_id"]: row.get("family") or "" for row in rows}
     timed = all(row.get("latency_s") is not None for row in rows)
-    return RecordedTable(list(queries.values()), Recording.of(draws), keys, families, timed)
+    return RecordedTable(list(queries.values()), Recording.of(draws), keys, families, replies, timed)
 
 
-def replayed_rounds(table: RecordedTable, menu: Menu, bundle: Bundle, price: Price, shifts: int) -> Rounds:
+def replayed_rounds(
+    table: RecordedTable,
+    menu: Menu,
+    bundle: Bundle,
+    price: Price,
+    shifts: int,
+    likeness: Likeness | None = None,
+) -> Rounds:
     """A round for every question, arm that can serve it, and shift of the recorded draws: what a log
-    would hold had every arm answered every question while this bundle and price were in force."""
+    would hold had every arm answered every question while this bundle and price were in force. likeness: see
+    ``Run``."""
     pairs = [(query, arm) for query in table.queries for arm in menu if lack(query, arm) is None]
-    simulation = simulation_of(table, menu, bundle, price)
+    simulation = simulation_of(table, menu, bundle, price, likeness)
     by_id = {query.id: query for query in table.queries}
     rounds = [
         Round(
@@ -94,10 +108,16 @@ def replayed_rounds(table: RecordedTable, menu: Menu, bundle: Bundle, price: Pri
     return Rounds(tuple(rounds), {})
 
 
-def simulation_of(table: RecordedTable, menu: Menu, bundle: Bundle, price: Price) -> Simulation:
+def simulation_of(
+    table: RecordedTable, menu: Menu, bundle: Bundle, price: Price, likeness: Likeness | None = None
+) -> Simulation:
     """Replays of a table with what a service would know and at its price: cascades decide by both."""
     return Simulation(
-        table.recording, bundle.confidence, price, lambda query: Prospects.of(query, menu, bundle)
+        table.recording,
+        bundle.confidence,
+        price,
+        lambda query: Prospects.of(query, menu, bundle),
+        likeness,
     )
 
 

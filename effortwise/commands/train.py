@@ -24,6 +24,7 @@ from training.cascade_confidence import cascades_of
 from training.incumbent import LEAST_QUESTIONS as LEAST_COMPARED
 from training.incumbent import Incumbent
 from training.interchange import rounds_from_parquet
+from training.likeness import Remembered
 from training.recorded import read_recorded, replayed_rounds
 from training.registry import BundleRegistry
 from training.rounds import Rounds, rounds_from_traces
@@ -86,11 +87,12 @@ def _replayed(configuration: Configuration, menu: Menu, replay: Path, kind: str,
     table = read_recorded(replay)
     price = Price(configuration.decision.price_per_usd)
     cold = cold_bundle(menu, configuration.decision.features, feature_options(configuration))
-    first = train_bundle(
-        replayed_rounds(table, menu, cold, price, SHIFTS).rounds, menu, cold.extractor, kind, seed
-    )
+    replies = [table.replies[query.id] for query in table.queries]
+    alike = Remembered.of(likeness_for(table.queries, configuration.sandbox), table.queries, replies)
+    rounds = replayed_rounds(table, menu, cold, price, SHIFTS, alike).rounds
+    first = train_bundle(rounds, menu, cold.extractor, kind, seed, likeness=alike)
     learnt = Bundle(cold.extractor, first.estimator(menu), first.confidence, "first pass")
-    return replayed_rounds(table, menu, learnt, price, SHIFTS)
+    return replayed_rounds(table, menu, learnt, price, SHIFTS, alike)
 
 
 def _likeness(configuration: Configuration, menu: Menu, rounds: Rounds) -> Behaviour | None:
