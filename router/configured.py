@@ -169,11 +169,13 @@ def configured_policies(configuration: Configuration, menu: Menu) -> dict[str, P
     sections = configuration.policies or {"auto": PolicySection(type="softmax")}
     policies = {name: _policy(name, section) for name, section in sections.items()}
     for name, policy in policies.items():
-        arm = getattr(policy, "arm", None)
-        if arm is not None and arm not in menu:
-            raise ConfigurationError(
-                f"policies.{name}.arm = {arm!r} is not on the menu: {', '.join(menu.ids)}."
-            )
+        for option in ("arm", "without", "further_without"):
+            named = getattr(policy, option, ())
+            unknown = [arm for arm in ([named] if isinstance(named, str) else named) if arm not in menu]
+            if unknown:
+                raise ConfigurationError(
+                    f"policies.{name}.{option} = {unknown[0]!r} is not on the menu: {', '.join(menu.ids)}."
+                )
     return policies
 
 

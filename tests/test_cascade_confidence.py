@@ -26,6 +26,7 @@ from router.configured import configured_menu
 from router.errors import ConfigurationError
 from router.features import Extractor
 from router.menu import Menu
+from router.policies.between import Between
 from router.policies.greedy import Greedy
 from router.price import Price
 from router.prospect import Prospects
@@ -69,7 +70,9 @@ def grid() -> Grid:
     return settled(answered_grid(500))
 
 
-def configured(folder: Path, costs: Mapping[str, float] = COSTS) -> Path:
+def configured(
+    folder: Path, costs: Mapping[str, float] = COSTS, orders: Sequence[Sequence[str]] = (ORDER,)
+) -> Path:
     tariffs = {model: costs[model] * 1e6 / TOKENS for model in MODELS}
     return write_toml(
         folder / "config.toml",
@@ -86,7 +89,7 @@ def configured(folder: Path, costs: Mapping[str, float] = COSTS) -> Path:
             },
             "menu": [
                 {"strategy": "direct", "models": list(MODELS)},
-                {"strategy": "cascade", "stages": list(ORDER), "accept_at": 1.0},
+                *({"strategy": "cascade", "stages": list(order), "accept_at": 1.0} for order in orders),
             ],
         },
     )
@@ -290,3 +293,44 @@ def test_the_served_policy_chooses_as_the_evaluation_does(tmp_path: Path) -> Non
     assert 0.1 < np.mean([arm is cascade for arm in chosen]) < 0.9
     assert worth(chosen) > worth([cascade] * len(chosen)) + 0.01
     assert worth(chosen) > told - 0.03
+
+
+def test_two_orders_are_dealt_out_as_the_evaluation_tells(tmp_path: Path) -> None:
+    """A share of the queries goes along another cascade, all others along the first, and what comes of it is
+    what the evaluation tells of both orders in that proportion."""
+    grid = settled(answered_grid(500))
+    sheet, part, price, share = Sheet.of(grid), part_of(grid), Price(100.0), 0.4
+    config = configured(tmp_path, orders=[ORDER, ORDER[1:]])
+    calls = recorded(grid, part.train.tolist(), tmp_path / "calls.parquet")
+    train_command(config, None, calls, "logistic", tmp_path / "bundle", 0)
+    menu = configured_menu(load_configuration(config))
+    bundle = load_bundle(tmp_path / "bundle", menu)
+    cards = {card.name: card for card in menu.models.values()}
+    *alone, whole, late = menu.ids
+    dealt = Between(100.0, 100.0, share, without=[*alone, late], further_without=[*alone, whole])
+    allocator = Allocator(menu, {"dealt": dealt}, "dealt", price, bundle, cards, menu.arms[0], "")
+    plans = [allocator.plan(sheet.queries[i]) for i in part.test]
+    assert np.array([plan.propensities for plan in plans]) == pytest.approx(
+        np.tile([0, 0, 0, 1 - share, share], (len(plans), 1))
+    )
+    simulation = Simulation(
+        Recording.of(sheet.draws(part.test, range(3))),
+        bundle.confidence,
+        price,
+        lambda query: Prospects.of(query, menu, bundle),
+    )
+    pairs = [(sheet.queries[i], plan.arm) for i, plan in zip(part.test, plans, strict=True)]
+    replayed = simulation.replay(pairs)
+    learner = served(Corpus.of(grid, question_groups(grid), Extractor.of()), 0)
+    told = [answer_aware(grid, sheet, part, *learner(part), given=order) for order in ((0, 1, 2), (1, 2))]
+    near, far = (each.test.at(price) for each in told)
+    dealt_far = np.array([plan.arm.id == late for plan in plans])
+    assert 0.3 < dealt_far.mean() < 0.5
+    reward, cost_usd = (
+        np.where(dealt_far, getattr(far, name), getattr(near, name)) for name in ("reward", "cost_usd")
+    )
+    spent = np.array([sum(draw.cost_usd or 0.0 for draw in each.draws) for each in replayed])
+    assert np.isclose(spent, cost_usd).mean() > 0.9
+    assert np.mean([each.score for each in replayed]) == pytest.approx(reward.mean(), abs=0.02)
+    shared = near.shared_with(far, share)
+    assert spent.mean() == pytest.approx(shared.cost_usd.mean(), rel=0.1)

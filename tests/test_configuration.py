@@ -278,6 +278,7 @@ def test_a_mistake_on_the_menu_is_named(entries: list[dict[str, Any]], message: 
     assert message in menu_error(*entries)
 
 
+BETWEEN = {"type": "between", "price_per_usd": 1.0, "further_per_usd": 2.0, "share": 0.5}
 POLICY_MISTAKES: Mapping[str, tuple[dict[str, Any], str]] = {
     "unknown type": ({"type": "wise"}, "Unknown policy 'wise'. Known: between, epsilon_greedy, "),
     "unknown option": ({"type": "softmax", "heat": 1}, "unknown key 'heat' (known: temperature, top, "),
@@ -290,6 +291,11 @@ POLICY_MISTAKES: Mapping[str, tuple[dict[str, Any], str]] = {
         {"type": "fixed", "arm": "medium/direct"},
         "policies.auto.arm = 'medium/direct' is not on the menu: small/direct, large/direct",
     ),
+    "unknown arm left out": (
+        {**BETWEEN, "further_without": ["small/direct", "medium/direct"]},
+        "policies.auto.further_without = 'medium/direct' is not on the menu: small/direct, large/direct",
+    ),
+    "one arm for a list": ({**BETWEEN, "without": "small/direct"}, "policies.auto.without = 'small/direct'"),
 }
 
 

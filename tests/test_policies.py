@@ -154,6 +154,16 @@ def test_between_shares_two_prices_out() -> None:
         Between(1.0, -2.0, 0.5)
 
 
+def test_between_deals_two_sets_of_arms_out() -> None:
+    """What is left out at a price is not chosen there, but where nothing else can serve."""
+    choice = three((0.5, 0.9, 0.8), (0.001, 0.01, 0.01))
+    first, second, third = choice.menu.ids
+    dealt = Between(1.0, 1.0, 0.25, without=(third,), further_without=(second,))
+    assert dealt.distribution(choice) == pytest.approx([0, 0.75, 0.25])
+    everything = Between(1.0, 1.0, 0.25, without=(first, second, third), further_without=(second,))
+    assert everything.distribution(choice) == pytest.approx([0, 0.75, 0.25])
+
+
 def test_epsilon_greedy_shares_epsilon_among_the_top() -> None:
     """(1 - epsilon) + epsilon / k for the best, epsilon / k for the next, nothing for the others."""
     mass = EpsilonGreedy(epsilon=0.2, top=2).distribution(three((0.3, 0.5, 0.4)))

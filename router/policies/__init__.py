@@ -7,6 +7,7 @@ never draws: ``router.draw`` does, in one place. To add one: a module with such 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -41,6 +42,12 @@ class Choice:
     def at(self, price_per_usd: float | None) -> Choice:
         """The same choice at another price of money; itself where none is given."""
         return self if price_per_usd is None else replace(self, price=Price(price_per_usd, self.price.per_s))
+
+    def without(self, arms: Sequence[str]) -> Choice:
+        """The same choice without some arms, by id; itself where no other one is feasible."""
+        left = self.feasible.copy()
+        left[[self.menu.position[arm] for arm in arms if arm in self.menu.position]] = False
+        return replace(self, feasible=left) if left.any() else self
 
     @property
     def utility(self) -> FloatArray:

@@ -1,7 +1,9 @@
-"""Between: two prices, shared out among the queries; for a cost or quality that no single price gives."""
+"""Between: two prices, or two sets of arms, shared out among the queries; for a cost or quality that no
+single price gives."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,6 +20,9 @@ class Between:
 
     Where many queries change their arm at one price, the cost jumps there, and what lies in between is had
     only by a share of them. price_per_usd is the plan's: what a cascade under way goes by.
+
+    without, further_without: ids of arms that are not chosen at the one price and at the other, such as a
+    cascade whose order is the other price's; where no other arm can serve the query, they are.
     """
 
     name: ClassVar[str] = "between"
@@ -25,6 +30,8 @@ class Between:
     price_per_usd: float
     further_per_usd: float
     share: float
+    without: Sequence[str] = ()
+    further_without: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         Price(self.price_per_usd), Price(self.further_per_usd)
@@ -33,8 +40,7 @@ class Between:
 
     def distribution(self, choice: Choice) -> FloatArray:
         """Mass on the best arm at either price."""
-        near, far = (
-            Greedy(price).distribution(choice) for price in (self.price_per_usd, self.further_per_usd)
-        )
+        near = Greedy(self.price_per_usd).distribution(choice.without(self.without))
+        far = Greedy(self.further_per_usd).distribution(choice.without(self.further_without))
         mixed: FloatArray = (1 - self.share) * near + self.share * far
         return mixed
