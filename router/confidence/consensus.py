@@ -15,7 +15,7 @@ from router.reading import READINGS, read
 COLD_STRENGTH = 2.0
 """Before any was learnt: what an arm's word counts beside its own logit."""
 COLD_FURTHER = 0.5
-"""Before any was learnt: the share at which a second arm's word for the same answer counts."""
+"""Before any was learnt: the share at which each further arm's word for the same answer counts."""
 
 COLD: Mapping[str, Any] = {
     "agreement": Agreement().learnt,
@@ -61,10 +61,10 @@ class Consensus:
 
     One arm's own logit: linear in ``agreement``'s logit of its candidates and in the readings of its
     leading reply, with weights of its own. An arm's word: strength + weight * own logit. An answer's utility:
-    the largest word for it + further * the sum of the other words for it, since arms err alike; that of
-    none: 1, the number of distinct answers and the number of arms, weighted. P(the best answer is right
-    after certain further arms): P(it is right now), and a gain that is linear in what stands now, learnt for
-    each such pair from realised differences.
+    the sum of the words for it, from the largest down, the k-th times further^(k - 1), since arms err alike;
+    that of none: 1, the number of distinct answers and the number of arms, weighted. P(the best answer is
+    right after certain further arms): P(it is right now), and a gain that is linear in what stands now,
+    learnt for each such pair from realised differences.
 
     learnt: the state of an earlier ``state()``. ``own`` and ``strength`` are by arm id, ``""`` for all
     others; ``gain`` by ``foresight_key``.
@@ -127,8 +127,8 @@ class Consensus:
         return _softmax(groups, utilities, none)
 
     def _utility(self, words: Sequence[float]) -> float:
-        loudest, further = max(words), float(self.learnt["further"])
-        return loudest + further * (sum(words) - loudest)
+        further: float = self.learnt["further"]
+        return sum(word * further**rank for rank, word in enumerate(sorted(words, reverse=True)))
 
 
 def own_inputs(probability: float, reading: Sequence[float]) -> tuple[float, ...]:

@@ -68,8 +68,8 @@ class Votes:
         answers: FloatArray = np.zeros(words.logit.shape)
         answers[votable.cell, votable.by] = shares.answers
         loudest = np.zeros(answers.shape, np.int64)
-        loud = votable.answer[shares.loudest]
-        loudest[votable.cell[loud], votable.by[loud]] = votable.arm[shares.loudest]
+        largest = shares.rank == 0
+        loudest[votable.cell, votable.by] = votable.arm[largest]
         rows = np.arange(len(answers))
         chosen = loudest[rows, answers.argmax(axis=1)]
         ranked = np.sort(answers, axis=1)
@@ -103,13 +103,13 @@ def fit_votes(words: Words, groups: Sequence[Group], seed: int = 0) -> Votes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Shares:
-    """answers, shape (answers,), none, shape (cells,): probabilities. loudest, shape (words,): whether it is
-    the largest word for its answer. rest, shape (answers,): the sum of the other words for it."""
+    """answers, shape (answers,), none, shape (cells,): probabilities. word, rank, shape (words,): each word,
+    and how many for the same answer are larger."""
 
     answers: FloatArray
     none: FloatArray
-    loudest: BoolArray
-    rest: FloatArray
+    word: FloatArray
+    rank: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,20 +173,29 @@ class _Votable:
     def gradient(self, shares: _Shares, votes: Votes) -> FloatArray:
         """Of the loss, by the weights."""
         error, none = shares.answers - self.right, shares.none - self.none_right
-        of_word = error[self.answer] * (votes.further + (1 - votes.further) * shares.loudest)
-        of_arm = np.bincount(self.arm, of_word, len(votes.strength))
-        return np.concatenate((of_arm, [of_word @ self.logit, error @ shares.rest], none @ self.about_none))
+        of_word = error[self.answer]
+        counted = of_word * votes.further**shares.rank
+        slope = shares.rank * votes.further ** np.maximum(shares.rank - 1, 0)
+        return np.concatenate(
+            (
+                np.bincount(self.arm, counted, len(votes.strength)),
+                [counted @ self.logit, (of_word * slope) @ shares.word],
+                none @ self.about_none,
+            )
+        )
 
 
 def _shares(votable: _Votable, votes: Votes) -> _Shares:
     word = votes.strength[votable.arm] + votes.weight * votable.logit
-    top = np.maximum.reduceat(word, votable.word_starts)
-    rest = np.add.reduceat(word, votable.word_starts) - top
-    utility, none = top + votes.further * rest, votable.about_none @ votes.none
+    order = np.lexsort((-word, votable.answer))
+    rank = np.empty(len(word), np.int64)
+    rank[order] = np.arange(len(word)) - votable.word_starts[votable.answer]
+    utility = np.add.reduceat(votes.further**rank * word, votable.word_starts)
+    none = votable.about_none @ votes.none
     highest = np.maximum(np.maximum.reduceat(utility, votable.answer_starts), none)
     answers, left = np.exp(utility - highest[votable.cell]), np.exp(none - highest)
     total = np.add.reduceat(answers, votable.answer_starts) + left
-    return _Shares(answers / total[votable.cell], left / total, word == top[votable.answer], rest)
+    return _Shares(answers / total[votable.cell], left / total, word, rank)
 
 
 def _starts(numbers: IntArray) -> IntArray:
