@@ -377,7 +377,7 @@ def test_answers_adds_the_cascade(
     written as a router of its own."""
     asked = []
 
-    def fake(order, correct_at):  # type: ignore[no-untyped-def]  # a fake
+    def fake(order, correct_at, likeness):  # type: ignore[no-untyped-def]  # a fake
         asked.append((order, correct_at))
         return lambda corpus, parts, own, seed: {
             "answers": [routed(corpus.grid, part, *each) for part, each in zip(parts, own, strict=True)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import orjson
 
@@ -18,6 +19,7 @@ from training.evaluation.comparison import Additional, Protocol, compare
 from training.evaluation.crossfit import Folds
 from training.evaluation.grid import Grid, read_grid, resolve
 
+Say: TypeAlias = Callable[[str], None]
 LEARNT = "learnt"
 """The value of ``--answers`` that leaves the order open."""
 
@@ -39,7 +41,7 @@ def evaluate(
     say = _progress()
     also = _names(also_learn) if also_learn else []
     grid = read_grid(path, dataset, pool, correct_at, ignore_split=protocol.ignores_split, also=also)
-    found = compare(grid, protocol, say, _answers(answers, grid, correct_at))
+    found = compare(grid, protocol, say, _answers(answers, grid, correct_at, say))
     found["protocol"]["correct_at"] = correct_at
     say("done")
     print_evaluation(found)
@@ -60,15 +62,18 @@ def _names(listed: str) -> list[str]:
     return [name.strip() for name in listed.split(",") if name.strip()]
 
 
-def _answers(answers: str | None, grid: Grid, correct_at: float) -> Additional | None:
+def _answers(answers: str | None, grid: Grid, correct_at: float, say: Say) -> Additional | None:
     """The answer-aware cascade, where it is asked for: in a learnt order, or through arms that are named
     as models are."""
     if answers is None:
         return None
     order = None if answers == LEARNT else tuple(resolve(name, grid.arms) for name in _names(answers))
-    return Answers(order, correct_at, likeness_of(grid))
+    likeness = likeness_of(grid)
+    if likeness is not None:
+        say("programs among the answers will be run in the sandbox, to tell which do the same")
+    return Answers(order, correct_at, likeness)
 
 
-def _progress() -> Any:
+def _progress() -> Say:
     began = time.monotonic()
     return lambda words: print(f"{time.monotonic() - began:6.1f} s  {words}", file=sys.stderr, flush=True)
