@@ -10,6 +10,10 @@ from router.sections import SandboxSection
 from serving.sandbox import configured_sandbox
 from training.evaluation.grid import Grid
 
+MOST_S = 600.0
+MOST_PROGRAMS = 128
+"""Of recorded answers to one question, where nobody waits."""
+
 
 def likeness_for(queries: Iterable[Query], section: SandboxSection | None = None) -> Behaviour | None:
     """For queries of which one asks for code at least; ``None`` without any, or without a sandbox, which a
@@ -17,7 +21,7 @@ def likeness_for(queries: Iterable[Query], section: SandboxSection | None = None
     if not any(map(asks_for_code, queries)):
         return None
     sandbox = configured_sandbox(section or SandboxSection())
-    return None if sandbox is None else Behaviour(sandbox)
+    return None if sandbox is None else Behaviour(sandbox, MOST_S, MOST_PROGRAMS)
 
 
 def likeness_of(grid: Grid) -> Behaviour | None:

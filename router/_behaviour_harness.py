@@ -1,21 +1,24 @@
 """What runs in the sandbox around a reply's program to see what it does: a script of its own, which reads
 its job from its standard input and reports line by line, each line behind a mark that only the job tells.
 
-The program shares the process. Ending it early, or printing, leaves reports out and adds none.
+The program shares the process. Ending it early, or printing, leaves reports out and adds none; one that was
+written to deceive this very harness may.
 """
 
 import ast
+import contextlib
 import copy
 import doctest
 import hashlib
 import inspect
+import io
 import itertools
 import json
 import os
 import random
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 MOST_INPUTS = 8
@@ -27,6 +30,8 @@ _MOST_LINES = 400
 _MOST_ITEMS = 1_000
 _MOST_DEPTH = 8
 _LONG = 200
+_EXACT = 1e15
+"""Below it a whole number is one in floating point, too."""
 
 Namespace = dict[str, Any]
 Arguments = tuple[Any, ...]
@@ -36,17 +41,21 @@ class OutOfSteps(BaseException):
     """A call ran too many lines."""
 
 
+class Incomparable(Exception):
+    """A value that cannot be told from another by its text."""
+
+
 def main() -> None:
-    """Load the program, record what its examples call it with, and report what it does with each input."""
+    """Load the program, record what its examples call it with, and report what it does with each input: its
+    own, then those of the job, by their numbers."""
     job = json.load(sys.stdin)
-    report = _reporter(job["mark"])
+    report = _reporter(job.pop("mark"))
     program = Source(job["blocks"], job["question"])
-    name = program.function
-    if name is not None:
-        own = recorded(program, name)
-        report({"function": name, "inputs": own})
-        for text in dict.fromkeys((*own, *job["inputs"])):
-            report({"input": text, "output": output(program, name, text)})
+    if program.function is not None:
+        own = recorded(program, program.function)
+        report({"function": program.function, "inputs": own})
+        for number, text in enumerate(dict.fromkeys((*own, *job["inputs"]))):
+            report({"number": number, "output": output(program, program.function, text)})
     os._exit(0)  # threads that the program left behind are not waited for
 
 
@@ -64,26 +73,27 @@ def _reporter(mark: str) -> Callable[[dict[str, Any]], None]:
 
 
 class Source:
-    """A program's statements: those that define something, and those that show how it is used.
+    """A program's statements in their order, and behind them the examples of docstrings and the question.
 
-    function: the name of what is compared: the function that the examples call first, else the last one
-    that no other of them calls; ``None`` where none is defined.
+    function: the name of what is compared: the function that the program's own use of it calls first, else
+    the last one that no other of them calls; ``None`` where none is defined. Its tests and main parts are
+    use.
     """
 
     def __init__(self, blocks: Sequence[str], question: str) -> None:
         read = [statement for block in blocks for statement in _statements(block)]
         functions = {each.name: each for each in read if isinstance(each, ast.FunctionDef)}
-        shown = [each for each in read if not _defines(each, functions)]
-        self.definitions = [_compiled(each) for each in read if _defines(each, functions)]
-        examples = (*shown, *_docstring_examples(functions), *_statements(question, doctests_only=True))
-        self.usage = [_compiled(each) for each in examples]
-        self.function = _compared(functions, shown)
+        self.function = _compared(functions, [each for each in read if _shows(each)] or read)
+        examples = (*_docstring_examples(functions), *_statements(question, doctests_only=True))
+        self.statements = [(_compiled(each), _shows(each)) for each in read]
+        self.examples = [_compiled(each) for each in examples]
 
     def namespace(self) -> Namespace:
-        """What the definitions make of a new one."""
+        """What all but the mere use of the program makes of a new one."""
         found: Namespace = {"__name__": "__main__"}
-        for code in self.definitions:
-            attempt(exec, code, found)
+        for code, shows in self.statements:
+            if not shows:
+                attempt(exec, code, found)
         return found
 
 
@@ -93,7 +103,7 @@ def _statements(text: str, *, doctests_only: bool = False) -> list[ast.stmt]:
     typed = _doctests(text) if ">>>" in text else []
     if doctests_only:
         return typed
-    if not typed or _read(text) is not None:  # what was typed stands in a docstring then
+    if not typed or _is_python(text):  # what was typed stands in a docstring then
         return _parsed(text)
     return [*_parsed(text.partition(">>>")[0]), *typed]
 
@@ -107,30 +117,39 @@ def _doctests(text: str) -> list[ast.stmt]:
 
 
 def _parsed(text: str) -> list[ast.stmt]:
+    """The statements before the first line that is no Python."""
     lines = text.splitlines()[:_MOST_LINES]
-    texts = ("\n".join(lines[:end]) for end in range(len(lines), 0, -1))
-    return next((read for each in texts if (read := _read(each)) is not None), [])
+    while lines:
+        try:
+            return ast.parse("\n".join(lines)).body
+        except SyntaxError as error:
+            del lines[max(min(error.lineno or 1, len(lines)) - 1, 0) :]
+        except (ValueError, RecursionError, MemoryError):
+            break
+    return []
 
 
-def _read(text: str) -> list[ast.stmt] | None:
+def _is_python(text: str) -> bool:
     try:
-        return ast.parse(text).body
+        ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+        return False
+    return True
 
 
-def _defines(statement: ast.stmt, functions: Iterable[str]) -> bool:
-    """Whether it defines something, and does not already use what is defined."""
-    if isinstance(statement, ast.Assign | ast.AnnAssign):
-        return not any(isinstance(node, ast.Name) and node.id in functions for node in ast.walk(statement))
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-    return isinstance(statement, kinds)
+def _shows(statement: ast.stmt) -> bool:
+    """Whether it shows the program's use and changes nothing that its functions may need."""
+    if isinstance(statement, ast.If):
+        return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(statement.test))
+    return isinstance(statement, ast.Expr | ast.Assert)
 
 
 def _compared(functions: dict[str, ast.FunctionDef], shown: Sequence[ast.stmt]) -> str | None:
-    helpers = {called for name, each in functions.items() for called in _called([each]) if called != name}
-    whole = [name for name in functions if name not in helpers] or list(functions)
-    return next((name for name in _called(shown) if name in whole), whole[-1] if whole else None)
+    own = [name for name in functions if name != "main" and not name.startswith("test")] or list(functions)
+    helpers = {called for name in own for called in _called([functions[name]]) if called != name}
+    whole = [name for name in own if name not in helpers] or own
+    use = [each for each in shown if not isinstance(each, ast.FunctionDef | ast.ClassDef)]
+    return next((name for name in _called(use) if name in whole), whole[-1] if whole else None)
 
 
 def _called(statements: Iterable[ast.AST]) -> list[str]:
@@ -147,26 +166,41 @@ def _docstring_examples(functions: dict[str, ast.FunctionDef]) -> list[ast.stmt]
     return [statement for text in told for statement in _statements(text, doctests_only=True)]
 
 
-def _compiled(statement: ast.stmt) -> Any:
-    return compile(ast.Module([statement], []), "answer.py", "exec")
+def _compiled(statement: ast.stmt) -> CodeType:
+    """Nothing where it is none by itself, such as an ``await`` outside a function."""
+    try:
+        return compile(ast.Module([statement], []), "answer.py", "exec")
+    except (SyntaxError, ValueError, RecursionError):
+        return compile("", "answer.py", "exec")
 
 
 def recorded(program: Source, name: str) -> list[str]:
-    """The arguments with which the program's examples and the question's call the function, each as the
-    text of a tuple."""
-    namespace = program.namespace()
-    function = namespace.get(name)
+    """The arguments with which the program's examples and the question's call the function, not with which it
+    calls itself, each as the text of a tuple."""
+    namespace: Namespace = {"__name__": "__main__"}
     found: dict[str, None] = {}
 
-    def recorder(*arguments: Any, **named: Any) -> Any:
-        text = _written(function, arguments, named)
-        if text is not None and len(found) < MOST_INPUTS:
-            found[text] = None
-        return function(*arguments, **named)  # type: ignore[misc]  # it is called as the program calls it
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        under_way = 0
 
-    namespace[name] = recorder
-    for code in program.usage:
+        def recorder(*arguments: Any, **named: Any) -> Any:
+            nonlocal under_way
+            text = None if under_way else _written(function, arguments, named)
+            if text is not None and len(found) < MOST_INPUTS:
+                found[text] = None
+            under_way += 1
+            try:
+                return function(*arguments, **named)
+            finally:
+                under_way -= 1
+
+        return recorder
+
+    for code in (*(code for code, _ in program.statements), *program.examples):
+        before = namespace.get(name)
         attempt(exec, code, namespace)
+        if namespace.get(name) is not before and callable(namespace[name]):
+            namespace[name] = watched(namespace[name])
     return list(found)
 
 
@@ -186,18 +220,21 @@ def _written(function: Any, arguments: Arguments, named: Namespace) -> str | Non
 
 def output(program: Source, name: str, text: str) -> str:
     """What a function makes of arguments, in one form for whatever is equal: what it returns; where that is
-    nothing, what it made of its arguments. One that fails begins with ``!``. Each input finds the program as
-    new."""
+    nothing, what it made of its arguments; else what it printed. One that fails begins with ``!``. Each input
+    finds the program as new."""
     function = program.namespace().get(name)
     arguments = ast.literal_eval(text)
     given = copy.deepcopy(arguments)
     random.seed(0)
-    returned, problem = attempt(lambda: canonical(function(*given)))  # type: ignore[misc]  # a failure is told
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        returned, problem = attempt(lambda: canonical(function(*given)))  # type: ignore[misc]  # a failure is told
     if problem is not None:
         return f"!{problem}"
-    if returned == "None" and canonical(given) != canonical(arguments):
+    if returned != "None":
+        return _short(str(returned))
+    if canonical(given) != canonical(arguments):
         return _short(f"changed {canonical(given)}")
-    return _short(str(returned))
+    return _short(f"printed {printed.getvalue().strip()}") if printed.getvalue().strip() else "None"
 
 
 def attempt(work: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
@@ -213,37 +250,57 @@ def attempt(work: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]
 
     sys.settrace(count)
     try:
-        return work(*arguments), None
+        found = work(*arguments)
     except BaseException as error:
         return None, type(error).__name__
     finally:
         sys.settrace(None)
+    return (found, None) if left >= 0 else (None, OutOfSteps.__name__)  # it may have been caught
 
 
 def canonical(value: Any, depth: int = 0) -> str:
     """A value's text, the same for values that a caller would take for the same: lists and tuples, numbers
-    to nine digits, sets and mappings in any order, iterators by what they give."""
+    to nine digits, sets and mappings in any order, iterators by what they give. ``Incomparable`` for what is
+    too large, and for what has no text of its own."""
     if depth > _MOST_DEPTH:
-        return "..."
-    if isinstance(value, bool) or value is None:
+        raise Incomparable
+    if isinstance(value, bool | str | bytes | complex) or value is None:
         return repr(value)
     if isinstance(value, int | float):
-        return str(value) if isinstance(value, int) else f"{value:.9g}".removesuffix(".0")
-    if isinstance(value, str | bytes | complex):
-        return repr(value)
+        return _number(value)
     if isinstance(value, set | frozenset):
         return "{" + ",".join(sorted(_each(value, depth))) + "}"
     if isinstance(value, dict):
-        items = sorted(f"{canonical(k, depth + 1)}:{canonical(v, depth + 1)}" for k, v in value.items())
-        return "{" + ",".join(items[:_MOST_ITEMS]) + "}"
+        items = _few(value.items())
+        return "{" + ",".join(sorted(":".join(_each(item, depth)) for item in items)) + "}"
     if isinstance(value, Iterable):
         return "[" + ",".join(_each(value, depth)) + "]"
-    fields = getattr(value, "__dict__", None)
-    return type(value).__name__ + (canonical(fields, depth + 1) if fields else "")
+    return _object(value, depth)
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return str(int(value)) if value.is_integer() and abs(value) < _EXACT else f"{value:.9g}"
+
+
+def _object(value: Any, depth: int) -> str:
+    if fields := getattr(value, "__dict__", None):
+        return type(value).__name__ + canonical(fields, depth + 1)
+    if callable(value) or getattr(type(value), "__repr__", None) is object.__repr__:
+        raise Incomparable
+    return repr(value)
 
 
 def _each(values: Iterable[Any], depth: int) -> list[str]:
-    return [canonical(value, depth + 1) for value in itertools.islice(values, _MOST_ITEMS)]
+    return [canonical(value, depth + 1) for value in _few(values)]
+
+
+def _few(values: Iterable[Any]) -> list[Any]:
+    found = list(itertools.islice(values, _MOST_ITEMS + 1))
+    if len(found) > _MOST_ITEMS:
+        raise Incomparable
+    return found
 
 
 def _short(text: str) -> str:

@@ -13,22 +13,29 @@ import itertools
 import json
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from router import _behaviour_harness
 from router.code_answers import python_blocks
 from router.domains import domain_of
+from router.errors import SandboxError
 from router.query import Query
 from router.sandbox import Limits, Program, Sandbox
 
-LIMITS = Limits(seconds=3.0)
+LIMITS = Limits(seconds=2.0)
+MOST_S = 5.0
+"""For one comparison while a caller waits; what is not told by then is compared by its letters."""
 MOST_PROGRAMS = 16
-"""Of one question; further ones are compared by their letters."""
+"""Of one question while a caller waits; further ones are compared by their letters."""
+PARALLEL = 2
+"""Programs at once, so that verifiers find the sandbox free."""
 _KEPT = 256
+_KEPT_INPUTS = 128
 FAILED = "!"
 """Begins the output of a call that failed."""
+_NOTHING = "None"
 
 Pair: TypeAlias = tuple[int, int]
 """Two replies by their numbers, the smaller first."""
@@ -38,10 +45,6 @@ Source: TypeAlias = tuple[str, ...]
 
 class Likeness(Protocol):
     """Tells which replies say the same where their letters do not."""
-
-    def concerns(self, query: Query) -> bool:
-        """Whether it may tell anything of replies to this query."""
-        ...
 
     async def alike(self, query: Query, replies: Sequence[str]) -> Sequence[Pair]:
         """The pairs of different replies to a question that say the same; none where it cannot tell."""
@@ -61,37 +64,47 @@ class Conduct:
         """The inputs on which it was not run."""
         return [text for text in dict.fromkeys(inputs) if text not in self.outputs]
 
+    def and_on(self, outputs: Mapping[str, str]) -> Conduct:
+        """With what it does on further inputs; of those that are not its own the latest are kept."""
+        others = [text for text in self.outputs if text not in self.own][-_KEPT_INPUTS:]
+        kept = {text: self.outputs[text] for text in (*self.own, *others)}
+        return replace(self, outputs={**kept, **outputs})
+
     def like(self, other: Conduct) -> bool:
-        """Whether both do the same with every input of either on which not both fail, and there is one."""
+        """Whether both do the same with every input of either on which not both fail, and there is one that
+        makes them do anything."""
         pairs = [(self.outputs.get(text), other.outputs.get(text)) for text in (*self.own, *other.own)]
-        telling = [(one, two) for one, two in pairs if not (_failed(one) and _failed(two))]
-        return bool(telling) and all(one == two for one, two in telling)
+        whole = [(one, two) for one, two in pairs if not (_failed(one) and _failed(two))]
+        return any(one != _NOTHING for one, _ in whole) and all(one == two for one, two in whole)
 
 
 @dataclass(slots=True)
 class Behaviour:
     """``Likeness`` of Python programs, run in a sandbox. What a program did is kept, for the next comparison
-    with the same one."""
+    with the same one.
+
+    most_s: how long one comparison may take, seconds. most_programs: how many different ones it may hold.
+    """
 
     sandbox: Sandbox
+    most_s: float = MOST_S
+    most_programs: int = MOST_PROGRAMS
     _known: OrderedDict[tuple[str, Source], Conduct] = field(default_factory=OrderedDict)
-
-    def concerns(self, query: Query) -> bool:
-        """See the contract."""
-        return asks_for_code(query)
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL))
 
     async def alike(self, query: Query, replies: Sequence[str]) -> Sequence[Pair]:
         """See the contract. Only of queries for code; a reply without a function is like no other, and so is
-        each where the sandbox fails."""
+        one whose program the sandbox could not run."""
         if len(set(replies)) < 2 or not asks_for_code(query):
             return ()
         sources = [tuple(python_blocks(reply)) for reply in replies]
-        programs = list(dict.fromkeys(source for source in sources if source))[:MOST_PROGRAMS]
+        programs = list(dict.fromkeys(source for source in sources if source))[: self.most_programs]
         if len(programs) < 2:
             return ()
         try:
-            known = await self._conducts(query.text, programs)
-        except ExceptionGroup:  # the sandbox's own; what a program does is told by its result
+            async with asyncio.timeout(self.most_s):
+                known = await self._conducts(query.text, programs)
+        except TimeoutError:
             return ()
         return [
             (i, j)
@@ -108,31 +121,36 @@ class Behaviour:
     async def _each(
         self, question: str, programs: Sequence[Source], inputs: Sequence[str]
     ) -> Sequence[Conduct]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._conduct(question, each, inputs)) for each in programs]
-        return [task.result() for task in tasks]
+        return await asyncio.gather(*(self._conduct(question, each, inputs) for each in programs))
 
     async def _conduct(self, question: str, program: Source, inputs: Sequence[str]) -> Conduct:
         """Of inputs on which it ran before, nothing is run again."""
         key = question, program
         known = self._known.get(key)
-        if known is None:
-            known = await self._run(question, program, inputs)
-        elif known.function is not None and (further := known.lacks(inputs)):
-            ran = await self._run(question, program, further)
-            known = replace(known, outputs={**known.outputs, **ran.outputs})
-        self._known[key] = known
-        self._known.move_to_end(key)
+        if known is not None and (known.function is None or not known.lacks(inputs)):
+            self._known.move_to_end(key)
+            return known
+        told, whole = await self._run(question, program, inputs if known is None else known.lacks(inputs))
+        found = told if known is None else known.and_on(told.outputs)
+        if whole:
+            self._known[key] = found
+            self._known.move_to_end(key)
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
-        return known
+        return found
 
-    async def _run(self, question: str, program: Source, inputs: Sequence[str]) -> Conduct:
+    async def _run(self, question: str, program: Source, inputs: Sequence[str]) -> tuple[Conduct, bool]:
+        """What it does, and whether it came to its own end: where the sandbox failed, or was busy, another
+        time may tell more."""
         mark = secrets.token_hex(16)
         job = {"mark": mark, "blocks": program, "question": question, "inputs": inputs}
         harness = inspect.getsource(_behaviour_harness)
-        ran = await self.sandbox.run(Program(harness, json.dumps(job)), LIMITS)
-        return _told(ran.stdout, mark, inputs)
+        async with self._turns:
+            try:
+                ran = await self.sandbox.run(Program(harness, json.dumps(job)), LIMITS)
+            except SandboxError:
+                return Conduct(), False
+        return _told(ran.stdout, mark, inputs), ran.ended == "exited"
 
 
 def asks_for_code(query: Query) -> bool:
@@ -141,14 +159,31 @@ def asks_for_code(query: Query) -> bool:
 
 
 def _told(stdout: str, mark: str, inputs: Sequence[str]) -> Conduct:
-    """With an input of which nothing was told, it never came to an end."""
-    reports = [json.loads(line.removeprefix(mark)) for line in stdout.splitlines() if line.startswith(mark)]
-    if not reports:
-        return Conduct()
+    """A report that is none counts for nothing; an input of which nothing was told never came to an end."""
+    reports: list[Mapping[str, Any]] = [*_reports(stdout, mark), {}]
     first, *told = reports
-    outputs: dict[str, str] = {each["input"]: each["output"] for each in told}
-    own = tuple(first["inputs"])
-    return Conduct(first["function"], own, {**dict.fromkeys((*own, *inputs), FAILED), **outputs})
+    function, own = first.get("function"), first.get("inputs")
+    if not isinstance(function, str) or not isinstance(own, list):
+        return Conduct()
+    texts = tuple(text for text in own if isinstance(text, str))
+    numbered = list(dict.fromkeys((*texts, *inputs)))
+    outputs = dict.fromkeys(numbered, FAILED)
+    for each in told:
+        number, output = each.get("number"), each.get("output")
+        if isinstance(number, int) and number in range(len(numbered)) and isinstance(output, str):
+            outputs[numbered[number]] = output
+    return Conduct(function, texts, outputs)
+
+
+def _reports(stdout: str, mark: str) -> Iterator[Mapping[str, Any]]:
+    for line in stdout.split("\n"):
+        if line.startswith(mark):
+            try:
+                report = json.loads(line.removeprefix(mark))
+            except ValueError:  # it was cut off
+                continue
+            if isinstance(report, dict):
+                yield report
 
 
 def _failed(output: str | None) -> bool:

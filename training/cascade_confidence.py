@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from router.behaviour import Likeness
+from router.behaviour import Likeness, asks_for_code
 from router.confidence import Evidence
 from router.confidence.agreement import Agreement, leader
 from router.confidence.consensus import Consensus
@@ -20,15 +20,13 @@ from training.fit.difficulty import fit_difficulty
 from training.fit.heard import Heard, IntArray
 from training.folds import folds
 from training.held_out import estimates_by_round
-from training.likeness import Remembered
+from training.likeness import MOST_COMPARED, Remembered, thinned
 from training.rounds import Round
 from training.table import Table
 
 LEAST_QUESTIONS = 60
 """Fewer questions that all stages answered teach no consensus: ``agreement`` serves."""
 MOST_QUESTIONS = 20_000
-MOST_COMPARED = 500
-"""Of more questions whose answers must be run to be compared, so many are drawn at random."""
 MOST_STAGES = 6
 """Longer cascades are not learnt: there are too many ways through them."""
 FOLDS = 4
@@ -101,21 +99,14 @@ def answered(
             kept, rows = [*kept, order], found
     if not kept:
         return None
-    rows = _thinned(rows, np.arange(len(rows)), MOST_QUESTIONS, seed)
+    rows = rows[thinned(range(len(rows)), MOST_QUESTIONS, seed)]
     if likeness is not None:
-        compared = [likeness.concerns(rounds[row[0]].query) for row in rows]
-        rows = _thinned(rows, np.flatnonzero(compared), MOST_COMPARED, seed)
+        compared = [i for i, row in enumerate(rows) if asks_for_code(rounds[row[0]].query)]
+        left_out = set(compared) - set(thinned(compared, MOST_COMPARED, seed))
+        rows = np.delete(rows, sorted(left_out), axis=0)
     arms = _arms(kept)
     places = tuple(tuple(arms.index(arm) for arm in order) for order in kept)
     return Answered(places, _heard(rounds, arms, rows, likeness), rows)
-
-
-def _thinned(rows: IntArray, some: IntArray, most: int, seed: int) -> IntArray:
-    """Without those of some that are too many."""
-    if len(some) <= most:
-        return rows
-    left_out = np.random.default_rng(seed).choice(some, len(some) - most, replace=False)
-    return np.delete(rows, left_out, axis=0)
 
 
 def _arms(orders: Sequence[Order]) -> Order:

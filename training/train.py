@@ -27,6 +27,7 @@ from training.fit.difficulty import fit_difficulty
 from training.folds import MOST_CROSSED
 from training.held_out import estimates_by_round, evaluate
 from training.incumbent import LEAST_QUESTIONS, Incumbent, against_incumbent, newest_questions
+from training.likeness import in_their_forms
 from training.logged_arms import narrowed, taught_by
 from training.parallel import side_by_side
 from training.rounds import Round
@@ -96,7 +97,7 @@ def train(
     letters, as the service that goes by the bundle has it told. The same rounds and seed give the same
     bundle. ``InvalidQuery`` without any round of the menu, ``ConfigurationError`` for an unknown kind.
     """
-    kept = _thinned(rounds, menu, seed)
+    kept = in_their_forms(_thinned(rounds, menu, seed), likeness, seed)
     taught = taught_by(menu, kept)
     known = Menu(tuple(arm for arm in taught if arm.id in menu))
     own = np.array([r.arm in menu for r in kept])

@@ -12,7 +12,7 @@ from typing import Any
 from effortwise.bundled import BUNDLE, starting_bundle
 from effortwise.commands.traces import open_store
 from effortwise.programs import likeness_for
-from router.behaviour import Behaviour
+from router.behaviour import Likeness
 from router.bundle import Bundle, cold_bundle, load_bundle
 from router.configuration import Configuration, load_configuration
 from router.configured import configured_menu, feature_options
@@ -20,7 +20,6 @@ from router.errors import BundleError, ConfigurationError, StoreError
 from router.features import Extractor
 from router.menu import Menu
 from router.price import Price
-from training.cascade_confidence import cascades_of
 from training.incumbent import LEAST_QUESTIONS as LEAST_COMPARED
 from training.incumbent import Incumbent
 from training.interchange import rounds_from_parquet
@@ -45,11 +44,10 @@ def train(
     """Learn from the store, a table of traces, or a table of recorded draws that every arm replays."""
     configuration = load_configuration(config)
     menu = configured_menu(configuration)
-    rounds = _rounds(configuration, menu, traces, replay, kind, seed)
+    rounds, likeness = _rounds(configuration, menu, traces, replay, kind, seed)
     _say_rounds(rounds, menu)
     extractor = Extractor.of(configuration.decision.features, feature_options(configuration))
     serving = _incumbent(configuration, menu, registered=out is None)
-    likeness = _likeness(configuration, menu, rounds)
     trained = train_bundle(rounds.rounds, menu, extractor, kind, seed, incumbent=serving, likeness=likeness)
     _say_metrics(trained)
     if serving is not None:
@@ -67,13 +65,17 @@ def _rounds(
     replay: Path | None,
     kind: str,
     seed: int,
-) -> Rounds:
+) -> tuple[Rounds, Likeness | None]:
+    """And what tells which of their answers say the same."""
     if traces is not None and replay is not None:
         raise ConfigurationError("Give --traces or --replay, not both.")
-    if traces is not None:
-        return rounds_from_parquet([traces], menu)
     if replay is not None:
         return _replayed(configuration, menu, replay, kind, seed)
+    rounds = _stored(configuration, menu) if traces is None else rounds_from_parquet([traces], menu)
+    return rounds, likeness_for((r.query for r in rounds.rounds), configuration.sandbox)
+
+
+def _stored(configuration: Configuration, menu: Menu) -> Rounds:
     store = open_store(configuration)
     try:
         return rounds_from_traces(store.traces(), store.outcomes(), menu)
@@ -81,7 +83,9 @@ def _rounds(
         store.close()
 
 
-def _replayed(configuration: Configuration, menu: Menu, replay: Path, kind: str, seed: int) -> Rounds:
+def _replayed(
+    configuration: Configuration, menu: Menu, replay: Path, kind: str, seed: int
+) -> tuple[Rounds, Likeness]:
     """Replayed twice: a cascade goes on or stops by what the predictor says, so what it will do in
     service shows only with a learnt one."""
     table = read_recorded(replay)
@@ -92,13 +96,7 @@ def _replayed(configuration: Configuration, menu: Menu, replay: Path, kind: str,
     rounds = replayed_rounds(table, menu, cold, price, SHIFTS, alike).rounds
     first = train_bundle(rounds, menu, cold.extractor, kind, seed, likeness=alike)
     learnt = Bundle(cold.extractor, first.estimator(menu), first.confidence, "first pass")
-    return replayed_rounds(table, menu, learnt, price, SHIFTS, alike)
-
-
-def _likeness(configuration: Configuration, menu: Menu, rounds: Rounds) -> Behaviour | None:
-    """Only cascades learn from which answers agree."""
-    queries = (r.query for r in rounds.rounds) if cascades_of(menu) else ()
-    return likeness_for(queries, configuration.sandbox)
+    return replayed_rounds(table, menu, learnt, price, SHIFTS, alike), alike
 
 
 def _say_rounds(rounds: Rounds, menu: Menu) -> None:
