@@ -81,9 +81,12 @@ def test_programs_that_do_the_same_are_alike_whatever_their_names_and_ways() -> 
         ("def f(a):\n    return 1e9 * a\nf(2)", "def g(a):\n    return a * 10**9"),
         ("from decimal import Decimal\ndef f(a):\n    return Decimal(a) / 4\nf('3')",
          "import decimal\ndef g(a):\n    return decimal.Decimal(a) * decimal.Decimal('0.25')"),
-        ("T = []\nfor i in range(4):\n    T.append(i * i)\ndef f(a):\n    return T[a]\nf(3)", "def g(a): return a * a"),
-        ("def h():\n    return [0, 1, 4, 9]\nT = h()\ndef f(a):\n    return T[a]\nprint(f(3))", "def g(a): return a * a"),
-        ("try:\n    from math import prod\nexcept ImportError:\n    prod = None\ndef f(a):\n    return prod(a)\nf([2, 3])",
+        ("T = []\nfor i in range(4):\n    T.append(i * i)\ndef f(a):\n    return T[a]\nf(3)",
+         "def g(a): return a * a"),
+        ("def h():\n    return [0, 1, 4, 9]\nT = h()\ndef f(a):\n    return T[a]\nprint(f(3))",
+         "def g(a): return a * a"),
+        ("try:\n    from math import prod\nexcept ImportError:\n    prod = None\n"
+         "def f(a):\n    return prod(a)\nf([2, 3])",
          "def g(a): return a[0] * a[1]"),
         ("def f(s, p=''):\n    return [p] if not s else f(s[1:], p + s[0])\nf('ab')", "def g(s): return [s]"),
         ("def f(a):\n    return a + 1\ndef test():\n    assert f(2) == 3\ntest()", "def g(a): return 1 + a"),
@@ -118,10 +121,11 @@ def test_what_a_caller_takes_for_the_same_is_the_same(one: str, other: str) -> N
         ("def f(a):\n    return 1 if a < 2 else a * f(a - 1)\nf(20)\nf(0)",
          "def g(a):\n    r = a\n    for i in range(1, a):\n        r *= i\n    return r"),
         ("def f(a):\n    return a + 1\nf(2)",
-         "def g(a):\n    while True:\n        try:\n            a += 1\n        except BaseException:\n            return 3"),
+         "def g(a):\n    while True:\n        try:\n            a += 1\n"
+         "        except BaseException:\n            return 3"),
     ],
-    ids=["another", "arity", "no function", "no example", "both fail", "exits", "endless", "no Python", "prints",
-         "nothing", "closures", "dates", "lengths", "at zero", "steps caught"],
+    ids=["another", "arity", "no function", "no example", "both fail", "exits", "endless", "no Python",
+         "prints", "nothing", "closures", "dates", "lengths", "at zero", "steps caught"],
 )  # fmt: skip
 def test_what_differs_fails_or_was_never_run_is_not_alike(one: str, other: str) -> None:
     """No agreement where nothing shows it."""
