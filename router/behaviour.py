@@ -21,6 +21,7 @@ from router import _behaviour_harness
 from router.code_answers import python_blocks
 from router.domains import domain_of
 from router.errors import SandboxError
+from router.parallel import Turns
 from router.query import Query
 from router.sandbox import Limits, Program, Sandbox
 
@@ -90,7 +91,7 @@ class Behaviour:
     most_s: float = MOST_S
     most_programs: int = MOST_PROGRAMS
     _known: OrderedDict[tuple[str, Source], Conduct] = field(default_factory=OrderedDict)
-    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL))
+    _turns: Turns = field(default_factory=lambda: Turns(PARALLEL))
 
     async def alike(self, query: Query, replies: Sequence[str]) -> Sequence[Pair]:
         """See the contract. Only of queries for code; a reply without a function is like no other, and so is
@@ -145,7 +146,7 @@ class Behaviour:
         mark = secrets.token_hex(16)
         job = {"mark": mark, "blocks": program, "question": question, "inputs": inputs}
         harness = inspect.getsource(_behaviour_harness)
-        async with self._turns:
+        async with self._turns.here():
             try:
                 ran = await self.sandbox.run(Program(harness, json.dumps(job)), LIMITS)
             except SandboxError:

@@ -214,6 +214,15 @@ def test_a_run_that_was_cut_short_is_tried_again() -> None:
     assert sandbox.runs == 7
 
 
+def test_one_likeness_serves_one_event_loop_after_another() -> None:
+    """Training compares the candidates of rounds, then the answers of stages."""
+    behaviour = Behaviour(best_sandbox())
+    for more in ("", "\n", "\n\n"):
+        replies = [reply(BY_SET + more * i) for i in range(1, 5)] + [reply(BY_LOOP + more)]
+        found = asyncio.run(behaviour.alike(ask(f"{QUESTION}{more}"), replies))
+        assert len(found) == 10
+
+
 def test_of_inputs_that_are_not_its_own_a_program_keeps_the_latest() -> None:
     """A reply that everyone gets meets ever new ones."""
     conduct = Conduct("f", ("(0,)",), {"(0,)": "0"})

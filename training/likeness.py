@@ -63,11 +63,11 @@ def in_their_forms(rounds: Sequence[Round], likeness: Likeness | None, seed: int
     compared = thinned(drawn, MOST_COMPARED, seed)
     replies = [[each.text for each in rounds[i].candidates] for i in compared]
     found = Remembered.of(likeness, [rounds[i].query for i in compared], replies)
-    formed = list(rounds)
+    formed, whole = list(rounds), set(compared)
     for i in drawn:
         r = rounds[i]
         pairs = found.pairs(r.query, [each.text for each in r.candidates])
-        kept = in_one_form(r.candidates, pairs) if i in set(compared) else r.candidates[:1]
+        kept = in_one_form(r.candidates, pairs) if i in whole else r.candidates[:1]
         formed[i] = replace(r, candidates=tuple(kept))
     return formed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 import shutil
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from router.errors import SandboxError
+from router.parallel import Turns
 from router.sandbox import DEFAULT_LIMITS, Limits, Program, Ran
 from serving.sandbox.interpreter import Interpreter, environment_of, setup_of, uid_without_rights
 from serving.sandbox.supervised import Launch, run_supervised
@@ -37,14 +37,14 @@ class Bubblewrap:
     interpreter: Interpreter
     ceiling: Limits = DEFAULT_LIMITS
     parallel: int = 4
-    _turns: asyncio.Semaphore = field(init=False, repr=False, compare=False)
+    _turns: Turns = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_turns", asyncio.Semaphore(self.parallel))
+        object.__setattr__(self, "_turns", Turns(self.parallel))
 
     async def run(self, program: Program, limits: Limits = DEFAULT_LIMITS) -> Ran:
         """Run one program. Raises ``SandboxError`` where bubblewrap cannot be started."""
-        async with self._turns:
+        async with self._turns.here():
             return await run_supervised(*_launch(self.interpreter, program, limits.within(self.ceiling)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import sys
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from router.errors import ConfigurationError, SandboxError
+from router.parallel import Turns
 from router.sandbox import DEFAULT_LIMITS, Limits, Program, Ran
 from serving.sandbox.interpreter import Interpreter, environment_of, setup_of, uid_without_rights
 from serving.sandbox.supervised import Launch, run_supervised
@@ -31,18 +31,18 @@ class Unconfined:
     interpreter: Interpreter
     ceiling: Limits = DEFAULT_LIMITS
     parallel: int = 4
-    _turns: asyncio.Semaphore = field(init=False, repr=False, compare=False)
+    _turns: Turns = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not sys.platform.startswith("linux"):
             raise ConfigurationError('sandbox.mode = "unconfined" needs Linux; "off" works everywhere.')
-        object.__setattr__(self, "_turns", asyncio.Semaphore(self.parallel))
+        object.__setattr__(self, "_turns", Turns(self.parallel))
 
     async def run(self, program: Program, limits: Limits = DEFAULT_LIMITS) -> Ran:
         """Run one program. Raises ``SandboxError`` where there is no room for its files, or the interpreter
         cannot be started."""
         limits = limits.within(self.ceiling)
-        async with self._turns:
+        async with self._turns.here():
             uid = uid_without_rights()
             with _scratch_folder(uid) as scratch:
                 payload = setup_of(program, limits, self.interpreter, uid, supervised=True)
