@@ -199,8 +199,9 @@ def recorded(program: Source, name: str) -> list[str]:
     for code in (*(code for code, _ in program.statements), *program.examples):
         before = namespace.get(name)
         attempt(exec, code, namespace)
-        if namespace.get(name) is not before and callable(namespace[name]):
-            namespace[name] = watched(namespace[name])
+        now = namespace.get(name)
+        if now is not before and callable(now):
+            namespace[name] = watched(now)
     return list(found)
 
 
@@ -222,19 +223,23 @@ def output(program: Source, name: str, text: str) -> str:
     """What a function makes of arguments, in one form for whatever is equal: what it returns; where that is
     nothing, what it made of its arguments; else what it printed. One that fails begins with ``!``. Each input
     finds the program as new."""
-    function = program.namespace().get(name)
-    arguments = ast.literal_eval(text)
-    given = copy.deepcopy(arguments)
+    function: Any = program.namespace().get(name)
     random.seed(0)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        returned, problem = attempt(lambda: canonical(function(*given)))  # type: ignore[misc]  # a failure is told
+        made, problem = attempt(_made, function, text)
     if problem is not None:
         return f"!{problem}"
-    if returned != "None":
-        return _short(str(returned))
-    if canonical(given) != canonical(arguments):
-        return _short(f"changed {canonical(given)}")
-    return _short(f"printed {printed.getvalue().strip()}") if printed.getvalue().strip() else "None"
+    said = printed.getvalue().strip()
+    return _short(f"printed {said}" if made == "None" and said else str(made))
+
+
+def _made(function: Callable[..., Any], text: str) -> str:
+    arguments = ast.literal_eval(text)
+    given = copy.deepcopy(arguments)
+    returned = canonical(function(*given))
+    if returned != "None" or canonical(given) == canonical(arguments):
+        return returned
+    return f"changed {canonical(given)}"
 
 
 def attempt(work: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:

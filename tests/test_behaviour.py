@@ -188,6 +188,20 @@ def test_one_program_that_ends_badly_leaves_the_others_comparable() -> None:
     assert (0, 1) in alike(reply(BY_SET), reply(BY_LOOP), reply(large), reply(forks))
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        FORGED.replace("{told}", "{'function': 'g', 'inputs': ['no tuple', '(']}"),
+        "def f(t):\n    t.extend(range(5000))\nf([1])",
+        "def f(t):\n    return t\nf((1, 1))\ndel f",
+    ],
+    ids=["inputs that are none", "too much changed", "deleted"],
+)
+def test_an_odd_one_breaks_no_comparison(odd: str) -> None:
+    """The two beside it still agree, on what they can be run with."""
+    assert (0, 1) in alike(reply(BY_SET), reply(BY_LOOP), reply(odd))
+
+
 def test_what_takes_too_long_is_compared_by_its_letters() -> None:
     """A caller waits no longer for a comparison than it may take."""
     began = time.monotonic()
