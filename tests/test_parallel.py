@@ -92,6 +92,7 @@ def _monte_carlo_tree_search(strategy: Any) -> float:
 
 
 WAITS: Mapping[str, Callable[[Any], float]] = {
+    "agreement_cascade": lambda each: sum(map(stage_waits, each.stages)),
     "any_time": lambda each: ceil(len(each.stages) / each.parallel) * max(map(stage_waits, each.stages)),
     "beam_search": lambda each: 2 * each.shape_of(each.n).depth + 1,
     "best_of_n": _best_of_n,
