@@ -105,8 +105,18 @@ def test_a_report_tells_what_was_asked_at_each_of_its_points(grid: Grid, aware: 
     part = aware.part
     tested = Results.of(grid, [part], np.arange(len(grid)), 0)
     section = {
-        "at_minus_1": {"saving": 0.3, "prices_per_usd": [300.0], "further_per_usd": [None]},
-        "at_98": {"prices_per_usd": [None], "further_per_usd": [300.0]},
+        "at_minus_1": {
+            "saving": 0.3,
+            "prices_per_usd": [300.0],
+            "further_per_usd": [None],
+            "rules": [None],
+        },
+        "at_98": {"prices_per_usd": [None], "further_per_usd": [300.0], "rules": [None]},
+        "at_equal_quality": {
+            "prices_per_usd": [None],
+            "further_per_usd": [None],
+            "rules": [{"stages": ["small", "large"]}],
+        },
         "frontier": [],
     }
     told = told_cascade(section, tested, [aware])
@@ -118,6 +128,7 @@ def test_a_report_tells_what_was_asked_at_each_of_its_points(grid: Grid, aware: 
     assert all(np.isclose(cost, row).any() for cost, row in zip(spent, possible, strict=True))
     assert told["at_98"]["orders"] == [None] == told["at_minus_1"]["further_orders"]
     assert told["at_98"]["further_orders"] == told["at_minus_1"]["orders"]
+    assert (told["at_98"]["straight"], told["at_equal_quality"]["straight"]) == ([1.0], [0.0])
     assert told["first_answer_wrong"]["low"] < told["first_answer_wrong"]["auroc"]
 
 

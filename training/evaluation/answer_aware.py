@@ -12,13 +12,14 @@ from router.behaviour import Likeness
 from router.errors import InvalidQuery
 from router.estimate import FloatArray
 from router.price import Price
-from training.evaluation.cascades import AnswerAware, Order, answer_aware
+from training.evaluation.cascades import AnswerAware, answer_aware
 from training.evaluation.corpus import Corpus
 from training.evaluation.crossfit import Part
 from training.evaluation.grid import CORRECT_AT, Grid, IntArray
 from training.evaluation.learners import Estimates
 from training.evaluation.resampling import Interval, interval
 from training.evaluation.sheet import Sheet
+from training.evaluation.staged import Order
 from training.evaluation.tested import Tested, pooled
 from training.measures import auroc
 
@@ -73,15 +74,15 @@ def positions(grid: Grid, order: Sequence[str]) -> Order:
 
 
 def told_cascade(section: Mapping[str, Any], tested: Tested, seen: Sequence[AnswerAware]) -> dict[str, Any]:
-    """What a report's section of a cascade says on top: of every operating point, the order in which each
-    part asks the arms there and the share of queries that go straight to one; and how well a wrong first
-    answer is told."""
+    """What a report's section of a cascade says on top: of every operating point that goes by a price, the
+    order in which each part asks the arms there and the share of queries that go straight to one; and how
+    well a wrong first answer is told."""
     points = {
         name: {
             **point,
             "orders": _orders(point["prices_per_usd"], tested.grid, seen),
             "further_orders": _orders(point["further_per_usd"], tested.grid, seen),
-            "straight": _straight(point["prices_per_usd"], seen),
+            "straight": _straight(point["prices_per_usd"], point["rules"], seen),
         }
         for name, point in section.items()
         if isinstance(point, Mapping) and "prices_per_usd" in point
@@ -94,17 +95,23 @@ def told_cascade(section: Mapping[str, Any], tested: Tested, seen: Sequence[Answ
 def _orders(
     prices: Sequence[float | None], grid: Grid, seen: Sequence[AnswerAware]
 ) -> list[list[str] | None]:
-    """Null where there is no price, since best single answers, or one price serves all."""
+    """Null where there is no price, since best single or a rule answers, or one price serves all."""
     return [
         None if price is None else [grid.arms[j] for j in each.order_at(Price(price))]
         for price, each in zip(prices, seen, strict=True)
     ]
 
 
-def _straight(prices: Sequence[float | None], seen: Sequence[AnswerAware]) -> list[float]:
-    """One where best single answers."""
-    pairs = zip(prices, seen, strict=True)
-    return [1.0 if price is None else each.straight_at(Price(price)) for price, each in pairs]
+def _straight(
+    prices: Sequence[float | None],
+    rules: Sequence[Mapping[str, Any] | None],
+    seen: Sequence[AnswerAware],
+) -> list[float]:
+    """One where best single answers, none where a rule does."""
+    return [
+        float(rule is None) if price is None else each.straight_at(Price(price))
+        for price, rule, each in zip(prices, rules, seen, strict=True)
+    ]
 
 
 def wrong_auroc(tested: Tested, seen: Sequence[AnswerAware]) -> Interval | None:

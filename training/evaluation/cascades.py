@@ -16,21 +16,20 @@ from router.arm import Arm
 from router.confidence.agreement import Agreement
 from router.confidence.consensus import Consensus
 from router.estimate import Estimate, FloatArray
-from router.model_card import ModelCard
 from router.price import Price
 from router.prospect import Prospect
 from router.query import Query
 from router.replay import Recording
 from router.run import net_worth
-from router.strategies.cascade import Cascade, Stage
-from router.strategies.direct import Direct
-from router.tariff import Tariff
+from router.strategies.cascade import Cascade
 from training.evaluation.crossfit import Part
 from training.evaluation.decisions import Decisions, Routed
 from training.evaluation.frontier import best_single
 from training.evaluation.grid import Grid, IntArray
 from training.evaluation.outlook import Ahead, fit_outlook
+from training.evaluation.rules import fixed_rules
 from training.evaluation.sheet import Sheet
+from training.evaluation.staged import Order, staged
 from training.evaluation.walk import Walk, fitted_walk, replayed_walk
 from training.fit.consensus import fit_consensus
 from training.simulate import Simulation
@@ -40,8 +39,6 @@ MOST_ARMS = 6
 LOW, HIGH, STEPS = 0.01, 3.0, 12
 """Prices for which an order is chosen: those at which the best single arm's mean cost is worth this much
 quality."""
-
-Order = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +104,7 @@ def answer_aware(
     """Learn on a part's training queries, replay on its tested ones.
 
     out_of_fold, test: what the difficulty predictor says of them, as for ``routed``. given: the order of
-    the arms; without it, one is learnt.
+    the arms; without it, one is learnt, and rules of agreement may stand in for it.
     """
     order = given or cheap_first(sheet, part.train)
     fit = fit_consensus(
@@ -135,6 +132,7 @@ def answer_aware(
         known.on_train(),
         known.on_test(),
         gap=_gap(grid, part, choice, replayed),
+        fixed=() if given else fixed_rules(sheet, part.train, part.test, order),
         order=choice.orders[usual],
         order_at=choice.order_at,
         straight_at=known.straight_share,
@@ -187,10 +185,7 @@ def simulation_of(
 
 def cascade_of(names: Sequence[str]) -> Arm:
     """The served strategy over these arms, each asked once; of one arm, that arm."""
-    cards = tuple(ModelCard(name, Tariff(0.0, 0.0), 8_192, 1 << 20) for name in names)
-    stages = tuple(Stage(name, Direct(name)) for name in names)
-    strategy = Cascade(stages, accept_at=1.0) if len(stages) > 1 else stages[0].strategy
-    return Arm(strategy.family, strategy, cards, strategy.family)
+    return staged(names, lambda stages: Cascade(stages, accept_at=1.0))
 
 
 def _orders(order: Order) -> list[Order]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -56,17 +57,30 @@ class Decisions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Fixed:
+    """A way of answering that goes by no price. told: what it is, as a report tells it. expected_quality,
+    expected_cost_usd: means over the training queries. met: what comes of it on the tested ones."""
+
+    told: Mapping[str, Any]
+    expected_quality: float
+    expected_cost_usd: float
+    met: Callable[[], Outcome]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Routed:
     """One router on one part. train: by estimates out of fold, on which prices are chosen; test: by what
     all training rows taught. quality, shape (tested queries, arms): P(success) where it predicts it of
     each arm of the grid. gap, shape (tested queries,): for two arms, how much likelier the strong one is
-    to be right; None where it has no such score."""
+    to be right; None where it has no such score. fixed: what may stand in for it where a quality is
+    wanted."""
 
     part: Part
     train: Decisions
     test: Decisions
     quality: FloatArray | None = None
     gap: FloatArray | None = None
+    fixed: Sequence[Fixed] = ()
 
 
 def routed(grid: Grid, part: Part, out_of_fold: Estimate, test: Estimate) -> Routed:

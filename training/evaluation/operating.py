@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from router.estimate import FloatArray
 from router.price import Price
-from training.evaluation.decisions import Decisions, Outcome
+from training.evaluation.decisions import Decisions, Fixed, Outcome
 from training.evaluation.frontier import Sweep, matched_shuffle
 from training.evaluation.grid import IntArray
 
@@ -20,9 +21,10 @@ Z95 = 1.6448536269514722
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """price: None stands for the best single arm whatever is asked. wanted_cost_usd, wanted_quality:
-    what was asked for; expected_*: what the training rows promised, out of fold. further, share: another
-    price, which that share of the queries is decided at."""
+    """price: None stands for the best single arm whatever is asked, or for what is ``fixed``.
+    wanted_cost_usd, wanted_quality: what was asked for; expected_*: what the training rows promised, out of
+    fold but for what is fixed. further, share: another price, which that share of the queries is decided
+    at."""
 
     price: Price | None
     expected_cost_usd: float
@@ -31,9 +33,17 @@ class Setting:
     wanted_quality: float | None = None
     further: Price | None = None
     share: float = 0.0
+    fixed: Fixed | None = None
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether best single answers."""
+        return self.price is None and self.fixed is None
 
     def outcome(self, decisions: Decisions) -> Outcome:
         """What comes of it on average over the draws of who is in the share; not for best single."""
+        if self.fixed is not None:
+            return self.fixed.met()
         near = decisions.at(self.price or Price())
         return near if self.further is None else near.shared_with(decisions.at(self.further), self.share)
 
@@ -56,7 +66,17 @@ def guarded(train: Sweep, best: Outcome, group: IntArray) -> Setting:
     return _single(best, wanted_cost_usd=found.wanted_cost_usd)
 
 
-def at_quality(train: Sweep, best: Outcome, wanted: float) -> Setting:
+def at_quality(train: Sweep, best: Outcome, wanted: float, fixed: Sequence[Fixed] = ()) -> Setting:
+    """What reaches the wanted quality at the least cost: a price, or what is fixed."""
+    found = _by_price(train, best, wanted)
+    reached = [each for each in fixed if each.expected_quality >= wanted]
+    least = min(reached, key=lambda each: each.expected_cost_usd, default=None)
+    if least is None or least.expected_cost_usd >= found.expected_cost_usd:
+        return found
+    return Setting(None, least.expected_cost_usd, least.expected_quality, None, wanted, fixed=least)
+
+
+def _by_price(train: Sweep, best: Outcome, wanted: float) -> Setting:
     """The highest price up to which, from the price of the best quality on, every price reaches the
     wanted one: of many prices some reach it by luck, but not all the way there. Where the next one misses
     it, as large a share of the queries is decided there as leaves the wanted quality: the two may be far

@@ -57,7 +57,8 @@ def _chosen(tested: Tested, routed: Routed) -> dict[str, Setting]:
     return {
         "at_equal_cost": guarded(train, best, tested.unit[rows]),
         **{
-            name: at_quality(train, best, (quality - less) * times) for name, (less, times) in ALLOWED.items()
+            name: at_quality(train, best, (quality - less) * times, routed.fixed)
+            for name, (less, times) in ALLOWED.items()
         },
         "at_half_cost": at_cost(train, cost / 2),
         "at_largest_lift": largest_lift(train),
@@ -69,7 +70,7 @@ def _transposed(of_parts: Sequence[Mapping[str, Setting]]) -> Settings:
 
 
 def _outcome(tested: Tested, routed: Routed, setting: Setting) -> Outcome:
-    if setting.price is not None:
+    if not setting.falls_back:
         return setting.outcome(routed.test)
     grid, part = tested.grid, routed.part
     return single(grid, part.test, best_single(grid, part.train))
@@ -108,7 +109,7 @@ def _at_equal_cost(tested: Tested, measured: Measured) -> dict[str, Any]:
     return {
         **point(tested, outcome.reward, outcome.cost_usd),
         "over_best_single": asdict(over),
-        "fell_back": float(np.mean([setting.price is None for setting in settings])),
+        "fell_back": float(np.mean([setting.falls_back for setting in settings])),
         **_promised(settings),
     }
 
@@ -130,7 +131,7 @@ def _at_quality(tested: Tested, measured: Measured, name: str) -> dict[str, Any]
         "point": point(tested, outcome.reward, outcome.cost_usd),
         "over_best_single": asdict(over),
         "met": bool(outcome.reward.mean() >= wanted - MET_WITHIN),
-        "fell_back": float(np.mean([setting.price is None for setting in settings])),
+        "fell_back": float(np.mean([setting.falls_back for setting in settings])),
         **_promised(settings),
     }
 
@@ -148,6 +149,7 @@ def _promised(settings: Sequence[Setting]) -> dict[str, Any]:
         "prices_per_usd": [None if s.price is None else s.price.per_usd for s in settings],
         "further_per_usd": [None if s.further is None else s.further.per_usd for s in settings],
         "shares": [s.share for s in settings],
+        "rules": [None if s.fixed is None else s.fixed.told for s in settings],
     }
 
 
