@@ -218,7 +218,7 @@ def test_several_mistakes_are_told_at_once() -> None:
 MENUS: Mapping[str, tuple[list[dict[str, Any]], str]] = {
     "unknown strategy": (
         [{"strategy": "oracle", "models": ["small"]}],
-        "Unknown strategy 'oracle'. Known: any_time, ",
+        "Unknown strategy 'oracle'. Known: agreement_cascade, ",
     ),
     "unknown option": (
         [{"strategy": "best_of_n", "models": ["small"], "k": 4}],

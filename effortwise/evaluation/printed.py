@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -157,9 +158,11 @@ def _calibration(found: Report) -> Table:
 
 def _fine_print(report: Report) -> str:
     protocol = report["protocol"]
+    rule = _rule(each[name] for each in report["routers"].values() for name in POINTS)
     return (
         "Prices were chosen on training queries, out of fold. Read off test: with hindsight, so flattered.\n"
-        "* best single itself. Shuffle: the router's own choices, dealt to the queries at random.\n"
+        "* best single itself. Shuffle: the router's own choices, dealt to the queries at random."
+        f"{rule}\n"
         f"95 %: paired bootstrap over {protocol['resampled']}s, {protocol['resamples']} resamples."
     )
 
@@ -185,5 +188,28 @@ def _difference(found: Report) -> str:
 
 
 def _mark(point: Report) -> str:
-    """Where best single answers in the router's place, in half of the parts at least."""
-    return " *" if point["fell_back"] >= 0.5 else ""
+    """Where best single answers in the router's place, or a rule, in half of the parts at least."""
+    if point["fell_back"] >= 0.5:
+        return " *"
+    return " †" if _is_by_rule(point) else ""
+
+
+def _is_by_rule(point: Report) -> bool:
+    """Whether a rule of agreement answers in half of the parts at least."""
+    return 2 * sum(rule is not None for rule in point["rules"]) >= len(point["rules"])
+
+
+def _rule(points: Iterable[Report]) -> str:
+    """The rule that stands at the most parts of these points, "" where none does."""
+    told = Counter(
+        f"{' > '.join(rule['stages'])}, {_enough(rule)}"
+        for point in points
+        for rule in point["rules"]
+        if rule is not None
+    )
+    return f"\n† a rule of agreement, mostly {told.most_common(1)[0][0]}." if told else ""
+
+
+def _enough(rule: Report) -> str:
+    whose = " with the first" if rule["whose"] == "first" else ""
+    return f"until {rule['agree']} agree{whose}"
