@@ -30,6 +30,7 @@ from training.evaluation.frontier import prices_of, sweep
 from training.evaluation.grid import CORRECT_AT, Grid
 from training.evaluation.learners import Estimates, served
 from training.evaluation.section import measure, section
+from training.evaluation.sheet import Sheet
 from training.evaluation.stacked import chosen, of_quality
 from training.evaluation.tested import Tested
 from training.evaluation.two_models import two_models
@@ -64,12 +65,13 @@ def print_curve(chosen_set: Set, traces: Path, answers: bool, seed: int) -> None
     print("| labels | log loss | saved at -1 point | read off test | over best single at its cost | APGR |")
     print("|---|---|---|---|---|---|")
     corpus = Corpus.of(grid, question_groups(grid), protocol.extractor())
+    likeness = Sheet.of(grid, CORRECT_AT, likeness_of(grid)).likeness if answers else None
     for share in SHARES:
         some = Protocol(protocol.folds, None if share == 1 else int(share * most), seed=seed)
         parts = parts_of(grid, question_groups(grid), some)
         learner = served(corpus, seed)
         estimates = [learner(part) for part in parts]
-        for seen in (False, True)[: 1 + answers]:
+        for seen in (None, Answers(likeness=likeness))[: 1 + answers]:
             print(row(corpus, parts, estimates, seen, seed), flush=True)
     tested = Tested.of(grid, whole, question_groups(grid), seed)
     if answers:  # the last share is of all labels
@@ -77,15 +79,18 @@ def print_curve(chosen_set: Set, traces: Path, answers: bool, seed: int) -> None
     print(oracle_row(tested))
 
 
-def row(corpus: Corpus, parts: Sequence[Part], estimates: Sequence[Estimates], seen: bool, seed: int) -> str:
-    """What is learnt from the parts' training rows is worth this on their tested ones."""
+def row(
+    corpus: Corpus, parts: Sequence[Part], estimates: Sequence[Estimates], seen: Answers | None, seed: int
+) -> str:
+    """What is learnt from the parts' training rows is worth this on their tested ones. seen: the router that
+    looks at answers, where it is that one."""
     grid = corpus.grid
     tested = Tested.of(grid, parts, question_groups(grid), seed)
     found: Sequence[Routed] = [routed(grid, part, *each) for part, each in zip(parts, estimates, strict=True)]
-    if seen:
-        found = Answers(likeness=likeness_of(corpus.grid))(corpus, parts, estimates, seed)[NAME]
+    if seen is not None:
+        found = seen(corpus, parts, estimates, seed)[NAME]
     told = {**section(tested, measure(tested, found)), **two_models(tested, found)}
-    labels = f"{tested.training_queries}{', answers seen' if seen else ''}"
+    labels = f"{tested.training_queries}{', answers seen' if seen is not None else ''}"
     return _cells(labels, log_loss(grid, parts, estimates), told)
 
 
