@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from router.strategies.agreement_cascade import AgreementCascade
 from router.strategies.cascade import Stage
 from router.strategies.chain_of_thought import ChainOfThought
 from router.strategies.direct import Direct
+from router.strategies.self_consistency import SelfConsistency
 
 VOTERS = (
     Stage("small/direct", Direct("small")),
@@ -101,13 +103,29 @@ def test_a_stage_that_fails_has_no_word() -> None:
 
 
 def test_where_the_last_one_fails_the_most_common_answer_stands_marked() -> None:
-    """It was wanted and did not come; where nothing else was heard, its error is the caller's."""
-    answer, run, _ = answered(AgreementCascade(STAGES), "5", "6", "7", Said(error=DOWN))
+    """It was wanted and did not come. Where nothing else was heard, who was not asked yet is; where nobody
+    answers, its error is the caller's."""
+    failed = Said(error=DOWN)
+    answer, run, _ = answered(AgreementCascade(STAGES), "5", "6", "7", failed)
     assert (answer.candidate.text, answer.complete) == ("7", False)
     assert run.incumbent == answer
     assert run.steps[-1].reason == "large/direct failed"
+    answer, _, upstream = answered(AgreementCascade(STAGES, agree=3), failed, failed, "5")
+    assert (answer.candidate.text, answer.complete, models(upstream)) == ("5", False, "small large small")
     with pytest.raises(BackendRefused):
-        answered(AgreementCascade(STAGES), *[Said(error=DOWN)] * 4)
+        answered(AgreementCascade(STAGES), *[failed] * 4)
+
+
+def test_of_what_stands_what_most_say_is_given_whoever_counts() -> None:
+    """Even where only words for the first one's answer could have ended it; never what a verifier failed
+    where there is anything else."""
+    failed = Said(error=DOWN)
+    first = AgreementCascade(STAGES, whose="first")
+    answer, _, _ = answered(first, "7", "6", "6", failed)
+    assert (answer.candidate.text, answer.complete) == ("6", False)
+    pattern = ask(verifier={"type": "regex", "pattern": "[0-4]"})
+    answer, _, _ = answered(AgreementCascade(STAGES), "3", "6", "6", failed, query=pattern)
+    assert answer.candidate.text == "3"
 
 
 def test_a_budget_that_ends_ends_the_asking() -> None:
@@ -120,31 +138,90 @@ def test_a_budget_that_ends_ends_the_asking() -> None:
         answered(AgreementCascade(STAGES), budget=Budget(calls=0))
 
 
+def test_a_stage_that_the_budget_does_not_admit_is_passed_over() -> None:
+    """A cheaper one behind it still is."""
+    dear_first = AgreementCascade((LAST, *VOTERS))
+    answer, _, upstream = answered(dear_first, "5", "5", budget=Budget(cost_nano=100_000))
+    assert (answer.candidate.text, models(upstream)) == ("5", "small small")
+
+
 def test_a_verifier_s_word_goes_before_the_count() -> None:
     """What it passes as right ends the asking at once; what it fails backs nothing, however many say it."""
-    answer, _, upstream = answered(AgreementCascade(STAGES), "5", query=ask(verifier=RIGHT))
+    answer, run, upstream = answered(AgreementCascade(STAGES), "5", query=ask(verifier=RIGHT))
     assert (answer.candidate.text, models(upstream)) == ("5", "small")
+    assert (run.steps[-1].decision, run.steps[-1].numbers["words"]) == ("stop", 1)
     answer, _, upstream = answered(AgreementCascade(STAGES), "6", "5", query=ask(verifier=RIGHT))
     assert (answer.candidate.text, models(upstream)) == ("5", "small small")
     answer, _, upstream = answered(AgreementCascade(STAGES), "6", "6", "7", query=ask(verifier=RIGHT))
     assert (answer.candidate.text, models(upstream)) == ("7", "small small large")
 
 
-def test_programs_that_do_the_same_agree() -> None:
-    """By what the run's likeness tells of them, not by their letters."""
+def test_what_only_looks_right_needs_others_that_say_so() -> None:
+    """A pattern that holds proves nothing."""
+    pattern = ask(verifier={"type": "regex", "pattern": "[0-9]+"})
+    answer, _, upstream = answered(AgreementCascade(STAGES), "6", "5", "5", query=pattern)
+    assert (answer.candidate.text, models(upstream)) == ("5", "small small small")
 
-    class Alike:
-        async def alike(self, query: Any, replies: Any) -> list[tuple[int, int]]:
-            return [(0, 1)] if len(replies) == 2 else []
 
-    upstream = Upstream(lambda call, number: Said(["one way", "another"][number]))
+def test_a_first_one_that_was_failed_ends_the_counting() -> None:
+    """Nobody can agree with it any more."""
+    first = AgreementCascade(STAGES, whose="first")
+    answer, _, upstream = answered(first, "6", "8", query=ask(verifier=RIGHT))
+    assert (answer.candidate.text, models(upstream)) == ("8", "small large")
+    answer, _, upstream = answered(first, "", "8")
+    assert (answer.candidate.text, models(upstream)) == ("8", "small large")
+
+
+def test_a_vote_is_held_against_the_verifier_too() -> None:
+    """A stage that weighed several draws by itself has no word where the request's verifier fails its
+    answer."""
+    vote = Stage("small/self_consistency:direct@2", SelfConsistency("small", 2, template="direct"))
+    stages = (vote, VOTERS[0], VOTERS[1], LAST)
+    answer, _, _ = answered(AgreementCascade(stages), "6", "6", "6", "8", query=ask(verifier=RIGHT))
+    assert answer.candidate.text == "8"
+
+
+CODE = "Write a Python function that doubles a number."
+
+
+@dataclass
+class Alike:
+    """Says of some numbers of replies that their programs do the same."""
+
+    pairs: list[tuple[int, int]]
+
+    async def alike(self, query: Any, replies: Any) -> list[tuple[int, int]]:
+        return [pair for pair in self.pairs if max(pair) < len(replies)]
+
+
+def programmed(strategy: AgreementCascade, pairs: list[tuple[int, int]], *said: str) -> tuple[str, int]:
+    """The answer, and how many were asked."""
+    upstream = Upstream(lambda call, number: Said(said[number]))
 
     async def work() -> Answer:
-        run = run_of(upstream)
-        run.likeness = Alike()
-        return await AgreementCascade(STAGES).answer(run)
+        return await strategy.answer(run_of(upstream, ask(CODE), likeness=Alike(pairs)))
 
-    assert virtually(work)[0].candidate.text == "another"
+    return virtually(work)[0].candidate.text, len(upstream.seen)
+
+
+def test_programs_that_do_the_same_agree() -> None:
+    """By what the run's likeness tells of them, not by their letters."""
+    assert programmed(AgreementCascade(STAGES), [(0, 1)], "one way", "another") == ("another", 2)
+    assert programmed(AgreementCascade(STAGES), [], "a", "b", "c", "last") == ("last", 4)
+
+
+def test_a_program_that_nothing_was_read_from_may_yet_do_what_another_does() -> None:
+    """So the next is asked, though no word stands; in prose it is not."""
+    short = AgreementCascade((*VOTERS[:2], LAST))
+    assert programmed(short, [(0, 1)], "", "") == ("", 2)
+    assert programmed(replace(short, whose="first"), [(0, 1)], "", "") == ("", 2)
+    assert answered(short, "", "8")[0].candidate.text == "8"
+
+
+def test_it_takes_no_tools() -> None:
+    """Two replies that call different tools would agree by their text."""
+    assert STAGES[0].strategy.traits.tools
+    assert not AgreementCascade(STAGES).traits.tools
 
 
 def test_what_it_is_called() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
 from fakes_answers import answered_grid, ignorant, part_of
 
-from router.confidence.agreement import Agreement
+from effortwise.evaluation.printed import _mark, _rule
+from router.draw import uniform
 from router.price import Price
-from router.replay import Recording
-from router.strategies.agreement_cascade import AgreementCascade
+from router.query import Query
 from training.evaluation.cascades import answer_aware, cheap_first
 from training.evaluation.decisions import Decisions, Fixed, Outcome, Routed
 from training.evaluation.frontier import best_single, prices_of, single, sweep
@@ -21,9 +23,7 @@ from training.evaluation.operating import at_quality
 from training.evaluation.rules import Rule, fixed_rules, rules
 from training.evaluation.section import measure, section
 from training.evaluation.sheet import Sheet
-from training.evaluation.staged import staged
 from training.evaluation.tested import Tested as Results  # no test class
-from training.simulate import Simulation
 
 ARMS = ("tiny", "tiny-2", "small", "small-2", "large")
 
@@ -54,24 +54,64 @@ def sheet(grid: Grid) -> Sheet:
     return Sheet.of(grid)
 
 
+class Chained:
+    """Says of any two, by chance, that they do the same: often of the first and the second and of the second
+    and the third, but not of the first and the third."""
+
+    async def alike(self, query: Query, replies: Sequence[str]) -> list[tuple[int, int]]:
+        pairs = combinations(range(len(replies)), 2)
+        return [pair for pair in pairs if uniform("alike", f"{query.id}:{pair}") < 0.2]
+
+
+@pytest.fixture(scope="module")
+def alike(grid: Grid) -> Sheet:
+    """Of programs, of which two in five were read."""
+    texts = tuple(f"Write a Python function that adds {i} to a number." for i in range(len(grid)))
+    draws = [
+        [(replace(cell[0], response=_program(i, j)),) for j, cell in enumerate(row)]
+        for i, row in enumerate(grid.draws)
+    ]
+    return Sheet.of(replace(grid, texts=texts, draws=draws), likeness=Chained())
+
+
+def _program(i: int, j: int) -> str:
+    return (
+        f"```python\nadd = {j}\n```"
+        if uniform("read", f"{i}:{j}") < 0.4
+        else f"{i} {j}. " + "So it goes on and on. " * 40
+    )
+
+
 ORDERS = [Rule((0, 1, 4), 2), Rule((0, 1, 2, 4), 2), Rule((0, 1, 2, 4), 3), Rule((3, 0, 1, 4), 2, "first")]
 LONG = [Rule((0, 1, 2, 3, 4), agree) for agree in (2, 3, 4)]
 FIRST = [Rule((2, 0, 1, 3, 4), agree, "first") for agree in (2, 3)]
 
 
+@pytest.mark.parametrize("programs", [False, True], ids=["sums", "programs"])
 @pytest.mark.parametrize("rule", [*ORDERS, *LONG, *FIRST], ids=str)
-def test_arrays_say_what_the_served_strategy_does(sheet: Sheet, rule: Rule) -> None:
-    """Every query ends alike, is as right, and costs as much."""
-    rows = np.arange(len(sheet))
-    told = rule.decisions(sheet, rows)
-    np.testing.assert_array_equal(rule.replayed(sheet, rows), told.choose(Price()))
-    arm = staged([ARMS[j] for j in rule.order], lambda s: AgreementCascade(s, rule.agree, rule.whose))
-    simulation = Simulation(Recording.of(sheet.draws(rows, rule.order)), Agreement())
-    found = simulation.replay([(sheet.queries[i], arm) for i in rows])
-    np.testing.assert_array_equal([each.score for each in found], told.at(Price()).reward)
-    spent = [sum(draw.cost_usd or 0.0 for draw in each.draws) for each in found]
-    np.testing.assert_allclose(spent, told.at(Price()).cost_usd)
-    assert len(np.unique(told.choose(Price()))) > 2
+def test_arrays_say_what_the_served_strategy_does(
+    sheet: Sheet, alike: Sheet, rule: Rule, programs: bool
+) -> None:
+    """Every query ends alike, is as right, and costs as much; also where a likeness tells of programs, of
+    which some were not read, and not always of whoever is linked by a third."""
+    chosen = alike if programs else sheet
+    rows = np.arange(len(chosen))
+    told, met = rule.decisions(chosen, rows), rule.met(chosen, rows)
+    np.testing.assert_array_equal(met.reward, told.at(Price()).reward)
+    np.testing.assert_allclose(met.cost_usd, told.at(Price()).cost_usd)
+    np.testing.assert_allclose(met.shuffled_cost_usd, told.at(Price()).shuffled_cost_usd)
+    assert len(np.unique(told.choose(Price()))) > 1
+
+
+def test_what_is_met_is_what_was_served(sheet: Sheet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what the arrays say."""
+    rule, rows = Rule((0, 1, 2, 4), 2), np.arange(20)
+    served = rule.met(sheet, rows)
+    assert 0 < served.reward.mean() < 1
+    nothing = Decisions(np.zeros((20, 6)), np.zeros((20, 6)), lambda _: np.zeros(20, np.int64))
+    monkeypatch.setattr(Rule, "decisions", lambda *_: nothing)
+    np.testing.assert_array_equal(rule.met(sheet, rows).reward, served.reward)
+    np.testing.assert_array_equal(rule.met(sheet, rows).cost_usd, served.cost_usd)
 
 
 def test_which_rules_there_are(grid: Grid, sheet: Sheet) -> None:
@@ -151,3 +191,24 @@ def test_what_came_of_tested_queries_is_not_looked_at(grid: Grid) -> None:
         )  # fmt: skip
         met: tuple[Outcome, Outcome] = mine.met(), theirs.met()
         np.testing.assert_array_equal(met[0].cost_usd, met[1].cost_usd)
+
+
+RULE = {"stages": ["tiny", "small", "large"], "agree": 2, "whose": "first"}
+NAMED = "tiny > small > large, until 2 agree with the first"
+
+
+@pytest.mark.parametrize(
+    ("rules_by_part", "fell_back", "mark", "footnote"),
+    [
+        ([RULE, RULE, None], 0.0, " †", f"\n† a rule of agreement, mostly {NAMED}."),
+        ([RULE, None, None], 0.0, "", ""),
+        ([RULE, None], 0.5, " *", ""),
+        ([None, None], 0.0, "", ""),
+    ],
+)  # fmt: skip
+def test_a_printed_report_marks_where_a_rule_answers(
+    rules_by_part: list[Any], fell_back: float, mark: str, footnote: str
+) -> None:
+    """In half of the parts at least; and says below which one it mostly is, where a mark stands."""
+    point = {"rules": rules_by_part, "fell_back": fell_back}
+    assert (_mark(point), _rule([point])) == (mark, footnote)

@@ -11,6 +11,8 @@ from rich.table import Table
 
 Report = Mapping[str, Any]
 
+BY_RULE = " †"
+
 TABLE_WIDTH = 116
 BASELINES = {
     "knn": "kNN",
@@ -191,7 +193,7 @@ def _mark(point: Report) -> str:
     """Where best single answers in the router's place, or a rule, in half of the parts at least."""
     if point["fell_back"] >= 0.5:
         return " *"
-    return " †" if _is_by_rule(point) else ""
+    return BY_RULE if _is_by_rule(point) else ""
 
 
 def _is_by_rule(point: Report) -> bool:
@@ -200,10 +202,11 @@ def _is_by_rule(point: Report) -> bool:
 
 
 def _rule(points: Iterable[Report]) -> str:
-    """The rule that stands at the most parts of these points, "" where none does."""
+    """The rule that answers in the most parts of the points that are marked so, "" where there are none."""
     told = Counter(
         f"{' > '.join(rule['stages'])}, {_enough(rule)}"
         for point in points
+        if _mark(point) == BY_RULE
         for rule in point["rules"]
         if rule is not None
     )

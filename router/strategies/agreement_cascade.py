@@ -7,21 +7,45 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from router.candidate import Answer, Candidate
+from router.behaviour import asks_for_code
+from router.candidate import Answer, Verdict
 from router.errors import BackendError, ConfigurationError, OutOfCompute
 from router.run import Run
 from router.strategies import Traits
-from router.strategies.cascade import Heard, Stage, hear, joint_demand, joint_traits
+from router.strategies.cascade import Stage, hear, joint_demand, joint_traits
 
 WHOSE = ("any", "first")
 
 
 @dataclass(frozen=True, slots=True)
-class Backed:
-    """The answer that leads: how many stages gave it, and the last of them."""
+class Spoken:
+    """What one stage answered, and what the request's verifier says of it."""
 
+    stage: Stage
+    answer: Answer
+    verdict: Verdict | None
+
+    @property
+    def is_proven(self) -> bool:
+        """Passed by a verifier whose pass means that it is right."""
+        return self.verdict is not None and self.verdict.ruling == "pass" and self.verdict.sound
+
+    @property
+    def has_failed(self) -> bool:
+        """Then it has no word."""
+        return self.verdict is not None and self.verdict.ruling == "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """How things stand after some stages. leading: of those that said what counts most, the one whose reply
+    is given. words: how many said it. possible: as many, or one where a program may yet turn out to do what
+    another does. standing: what is given if nothing more comes."""
+
+    leading: Spoken
     words: int
-    heard: Heard
+    possible: int
+    standing: Spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +55,8 @@ class AgreementCascade:
 
     It is asked as soon as the others can no longer agree. Of those that agree, the reply of the last one is
     given. whose: with ``first``, only words for what the first stage said count, and its reply is given.
-    Programs that do the same say the same (``Run.likeness``). What a verifier failed has no word; what one
-    settles ends it.
+    Programs that do the same say the same (``Run.likeness``). What the request's verifier failed has no word;
+    what a sound one passed ends it.
     """
 
     name: ClassVar[str] = "agreement_cascade"
@@ -53,8 +77,8 @@ class AgreementCascade:
 
     @property
     def traits(self) -> Traits:
-        """What every stage can, and what any stage needs."""
-        return joint_traits(self.stages)
+        """What every stage can, and what any stage needs; no tools, since calls of tools are not compared."""
+        return replace(joint_traits(self.stages), tools=False)
 
     @property
     def family(self) -> str:
@@ -73,64 +97,72 @@ class AgreementCascade:
         return joint_demand(self.stages)
 
     async def answer(self, run: Run) -> Answer:
-        """What enough stages say, else what the last one does; not complete where one was wanted that
-        failed, or that the budget did not admit, and another had answered."""
-        *voters, last = self.stages
-        heard: list[Heard] = []
-        for number, stage in enumerate(voters):
-            try:
-                heard.append(await hear(run, stage))
-            except BackendError:
-                run.note("continue", f"{stage.arm_id} failed")
-            except OutOfCompute:
-                if not heard:
-                    raise
-                return await self._cut_short(run, stage, heard)
-            backed = await self._backed(run, heard) if heard else None
-            if backed and self._stops(run, backed):
-                return backed.heard.answer
-            if not self._may_agree(backed, len(voters) - number - 1):
+        """What enough stages say, else what the last one does. Where that one fails, or the budget does not
+        admit it, what stands, or what a stage says that was not asked yet: not complete."""
+        *left, last = self.stages
+        spoken: list[Spoken] = []
+        possible = 0
+        while left:
+            if heard := await self._spoken(run, left.pop(0)):
+                spoken.append(heard)
+                poll = await self._poll(run, spoken)
+                if self._stops(run, poll):
+                    return run.offer(poll.leading.answer)
+                possible = poll.possible
+            if not self._may_agree(possible, len(left)):
                 break
+        return await self._end(run, last, left, spoken)
+
+    async def _spoken(self, run: Run, stage: Stage) -> Spoken | None:
+        """``None`` where the stage failed, or the budget did not admit it."""
         try:
-            return run.offer((await hear(run, last)).answer)
+            return await self._asked(run, stage)
         except (BackendError, OutOfCompute):
-            if not heard:
-                raise
-            return await self._cut_short(run, last, heard)
+            run.note("continue", f"{stage.arm_id} failed")
+            return None
 
-    async def _backed(self, run: Run, heard: Sequence[Heard]) -> Backed:
-        """Of what was heard so far, at least one answer."""
-        if _is_settled(heard[-1].answer):
-            return Backed(self.agree, heard[-1])
-        candidates = await run.in_one_form([each.answer.candidate for each in heard])
-        said = [_word(each.answer, candidate) for each, candidate in zip(heard, candidates, strict=True)]
+    async def _asked(self, run: Run, stage: Stage) -> Spoken:
+        answer = (await hear(run, stage)).answer
+        if run.verifier is None or (answer.verdict and answer.verdict.source == run.verifier.name):
+            return Spoken(stage, answer, answer.verdict if run.verifier else None)
+        return Spoken(stage, answer, await run.within(stage.arm_id).verify(answer.candidate))
+
+    async def _poll(self, run: Run, spoken: Sequence[Spoken]) -> Poll:
+        forms = await run.in_one_form([each.answer.candidate for each in spoken])
+        said = [None if each.has_failed else form.compared for each, form in zip(spoken, forms, strict=True)]
         words = [0 if word is None else said.count(word) for word in said]
-        best = 0 if self.whose == "first" else max(range(len(heard)), key=lambda i: (words[i], i))
-        return Backed(words[best], heard[best])
+        possible = [word or _may_speak(run, each) for word, each in zip(words, spoken, strict=True)]
+        best = max(range(len(spoken)), key=lambda i: (not spoken[i].has_failed, words[i], i))
+        if spoken[-1].is_proven:
+            return Poll(spoken[-1], words[-1], 0, spoken[-1])
+        if self.whose == "first":
+            return Poll(spoken[0], words[0], possible[0], spoken[best])
+        return Poll(spoken[best], words[best], max(possible), spoken[best])
 
-    def _stops(self, run: Run, backed: Backed) -> bool:
-        run.offer(backed.heard.answer)
-        stops = backed.words >= self.agree
-        run.note("stop" if stops else "escalate", "how many agree", words=backed.words, wanted=self.agree)
+    def _stops(self, run: Run, poll: Poll) -> bool:
+        run.offer(poll.standing.answer)
+        stops = poll.words >= self.agree or poll.leading.is_proven
+        run.note("stop" if stops else "escalate", "how many agree", words=poll.words, wanted=self.agree)
         return stops
 
-    def _may_agree(self, backed: Backed | None, left: int) -> bool:
-        """Whether as many as are wanted still can, with as many to ask before the last one. Where the first
-        stage failed whose words were to be counted, none can."""
-        words = backed.words if backed else 0
-        return words + left >= self.agree and (backed is not None or self.whose == "any")
+    def _may_agree(self, possible: int, left: int) -> bool:
+        """Whether as many as are wanted still can, with as many to ask before the last one."""
+        return possible + left >= self.agree and (possible > 0 or self.whose == "any")
 
-    async def _cut_short(self, run: Run, failed: Stage, heard: Sequence[Heard]) -> Answer:
-        backed = await self._backed(run, heard)
-        run.note("stop", f"{failed.arm_id} failed", words=backed.words, wanted=self.agree)
-        return run.offer(replace(backed.heard.answer, complete=False))
+    async def _end(self, run: Run, last: Stage, left: Sequence[Stage], spoken: Sequence[Spoken]) -> Answer:
+        try:
+            return run.offer((await self._asked(run, last)).answer)
+        except (BackendError, OutOfCompute):
+            for stage in left if not spoken else ():
+                if heard := await self._spoken(run, stage):
+                    spoken = (heard,)
+                    break
+            if not spoken:
+                raise
+        run.note("stop", f"{last.arm_id} failed")
+        return run.offer(replace((await self._poll(run, spoken)).standing.answer, complete=False))
 
 
-def _is_settled(answer: Answer) -> bool:
-    return answer.verdict is not None and answer.verdict.settles
-
-
-def _word(answer: Answer, candidate: Candidate) -> str | None:
-    """What an answer says, in the form that it is compared in."""
-    failed = answer.verdict is not None and answer.verdict.ruling == "fail"
-    return None if failed else candidate.compared
+def _may_speak(run: Run, spoken: Spoken) -> int:
+    """1 for a program that nothing was read from: another that is heard yet may do the same."""
+    return int(not spoken.has_failed and run.likeness is not None and asks_for_code(run.query))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,12 @@ from router.confidence.agreement import Agreement
 from router.price import Price
 from router.replay import Recording
 from router.strategies.agreement_cascade import AgreementCascade
-from training.evaluation.decisions import Decisions, Fixed
+from training.evaluation.decisions import Decisions, Fixed, Outcome
 from training.evaluation.grid import IntArray
 from training.evaluation.sheet import Sheet
 from training.evaluation.staged import Order, staged
 from training.fit.heard import BoolArray
-from training.simulate import Simulation
+from training.simulate import Replayed, Simulation
 
 MOST_VOTERS = 4
 """More arms are not asked for their word."""
@@ -60,34 +60,39 @@ class Rule:
     def _votes(self, sheet: Sheet, rows: IntArray) -> tuple[IntArray, IntArray]:
         """After each vote, the place of the one whose answer leads, shape (rows, k); and the way of each
         query, shape (rows,)."""
-        voters = list(self.order[:-1])
-        count = len(voters)
-        said = _same(sheet, rows, voters).cumsum(axis=2)  # by whose answer, and after how many votes
-        heard = np.triu(np.ones((count, count), np.bool_))
-        words = np.where(heard, said, -1)
+        count = len(self.order) - 1
+        words, possible = _words(sheet, rows, self.order[:-1])
         if self.whose == "first":
-            words[:, 1:] = -1
+            words[:, 1:] = possible[:, 1:] = -1
         leading = count - 1 - words[:, ::-1].argmax(axis=1)  # of equal ones the last
-        most = words.max(axis=1)
-        agreed, may_agree = most >= self.agree, most + np.arange(count)[::-1] >= self.agree
+        most, hope, left = words.max(axis=1), possible.max(axis=1), np.arange(count)[::-1]
+        agreed, may_agree = most >= self.agree, hope + left >= self.agree
+        if self.whose == "first":
+            may_agree &= hope > 0
         after = (agreed | ~may_agree).argmax(axis=1)
         accepts = agreed[np.arange(len(rows)), after]
         return leading, np.where(accepts, after, count + after)
 
-    def replayed(self, sheet: Sheet, rows: IntArray) -> IntArray:
-        """The ways that the served strategy goes over the recorded answers, shape (rows,)."""
+    def met(self, sheet: Sheet, rows: IntArray) -> Outcome:
+        """What comes of it where the served strategy goes over the recorded answers; what its choices would
+        have got, dealt at random, by the arrays."""
         arm = staged(
             [sheet.arms[j] for j in self.order],
             lambda stages: AgreementCascade(stages, self.agree, self.whose),
         )
         recording = Recording.of(sheet.draws(rows, self.order))
-        found = Simulation(recording, Agreement(), likeness=sheet.likeness).replay(
-            [(sheet.queries[i], arm) for i in rows]
-        )
+        simulation = Simulation(recording, Agreement(), likeness=sheet.likeness)
+        found = simulation.replay([(sheet.queries[i], arm) for i in rows])
+        dealt = self.decisions(sheet, rows).taken(self._ways(found))
+        score = np.array([each.score for each in found])
+        spent = np.array([sum(draw.cost_usd or 0.0 for draw in each.draws) for each in found])
+        return replace(dealt, reward=score, cost_usd=spent)
+
+    def _ways(self, replayed: Sequence[Replayed]) -> IntArray:
+        """See ``decisions``: by how many votes there were, and whether the last of them was accepted."""
         count = len(self.order) - 1
-        return np.array(
-            [len(each.steps) - 1 + (0 if each.steps[-1].decision == "stop" else count) for each in found]
-        )
+        ends = [(len(each.steps) - 1, each.steps[-1].decision == "stop") for each in replayed]
+        return np.array([after + (0 if accepted else count) for after, accepted in ends])
 
 
 def fixed_rules(sheet: Sheet, train: IntArray, test: IntArray, order: Order) -> list[Fixed]:
@@ -99,7 +104,7 @@ def fixed_rules(sheet: Sheet, train: IntArray, test: IntArray, order: Order) -> 
             rule.told(sheet.arms),
             float(promised.reward.mean()),
             float(promised.cost_usd.mean()),
-            lambda: rule.decisions(sheet, test).taken(rule.replayed(sheet, test)),
+            lambda: rule.met(sheet, test),
         )
 
     return [fixed(rule) for rule in rules(sheet, train, order)]
@@ -122,9 +127,26 @@ def rules(sheet: Sheet, rows: IntArray, order: Order) -> Iterator[Rule]:
                     yield Rule((*behind, best), agree, "first")
 
 
-def _same(sheet: Sheet, rows: IntArray, arms: Sequence[int]) -> BoolArray:
-    """Whether two arms gave the same answer, shape (rows, arms, arms); where one gave none, not even with
-    itself."""
-    same = sheet.heard.same[rows][:, arms][:, :, arms]
-    spoken = np.array([[sheet.recorded[i][j].answer is not None for j in arms] for i in rows])
-    return np.asarray(same & (spoken | (same.sum(axis=2) > 1))[:, :, None])
+def _words(sheet: Sheet, rows: IntArray, voters: Sequence[int]) -> tuple[IntArray, IntArray]:
+    """Of each voter's answer, after so many votes: how many gave it, and how many it may count as, a program
+    that nothing was read from as one, since it may turn out to do what another does. Shape (rows, k, k);
+    -1 where it was not heard yet."""
+    count = len(voters)
+    same = sheet.heard.same[rows][:, voters][:, :, voters]
+    read, programs = sheet.read[rows][:, voters], sheet.programs[rows, None]
+    words = np.full((len(rows), count, count), -1)
+    possible = words.copy()
+    for after in range(count):
+        heard = _linked(same[:, : after + 1, : after + 1])
+        said = heard.sum(axis=2)
+        said[(said == 1) & ~read[:, : after + 1]] = 0
+        words[:, : after + 1, after] = said
+        possible[:, : after + 1, after] = np.maximum(said, programs)
+    return words, possible
+
+
+def _linked(same: BoolArray) -> BoolArray:
+    """Who says the same directly or by way of others, of shape (rows, k, k), k <= ``MOST_VOTERS``."""
+    for _ in range(2):  # ways of up to four steps
+        same = np.matmul(same, same)
+    return same

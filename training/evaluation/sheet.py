@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from router.answers import extract_answer
-from router.behaviour import Likeness
+from router.behaviour import Likeness, asks_for_code
 from router.call import Completion
 from router.candidate import Candidate
 from router.confidence import Evidence
@@ -16,7 +16,7 @@ from router.estimate import FloatArray
 from router.query import Query
 from router.replay import Recorded
 from training.evaluation.grid import CORRECT_AT, Draw, Grid, IntArray
-from training.fit.heard import Heard
+from training.fit.heard import BoolArray, Heard
 from training.likeness import Remembered
 
 
@@ -24,8 +24,9 @@ from training.likeness import Remembered
 class Sheet:
     """Over n queries and m arms; of several draws the first counts.
 
-    recorded: n rows of m draws. cost_usd, shape (n, m): of each. heard: what was answered, whole. likeness:
-    which answers say the same in other letters.
+    recorded: n rows of m draws. cost_usd, shape (n, m): of each. heard: what was answered, whole. read,
+    shape (n, m): whether an answer was read from a reply. programs, shape (n,): whether a query asks for one.
+    likeness: which answers say the same in other letters.
     """
 
     arms: tuple[str, ...]
@@ -33,6 +34,8 @@ class Sheet:
     recorded: tuple[tuple[Recorded, ...], ...]
     cost_usd: FloatArray
     heard: Heard
+    read: BoolArray
+    programs: BoolArray
     likeness: Remembered = Remembered()  # noqa: RUF009  # frozen
 
     def __len__(self) -> int:
@@ -59,7 +62,16 @@ class Sheet:
         cost_usd = np.array([[cell[0].cost_usd for cell in row] for row in grid.draws])
         texts = [[draw.completion.text for draw in row] for row in recorded]
         found = Remembered.of(likeness, queries, texts)
-        return cls(grid.arms, queries, recorded, cost_usd, Heard.of(grid.arms, heard, right, found), found)
+        return cls(
+            grid.arms,
+            queries,
+            recorded,
+            cost_usd,
+            Heard.of(grid.arms, heard, right, found),
+            np.array([[draw.answer is not None for draw in row] for row in recorded]),
+            np.array([asks_for_code(query) for query in queries]),
+            found,
+        )
 
     def draws(self, rows: IntArray, arms: Sequence[int]) -> list[tuple[str, str, str, Recorded]]:
         """Rows for ``Recording.of``, of some queries and arms; every arm is a model of its own."""
