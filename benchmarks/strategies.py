@@ -44,6 +44,7 @@ from router.query import Query, Wishes
 from router.run import Run
 from router.sections import SandboxSection
 from router.strategies import Strategy
+from router.strategies.agreement_cascade import AgreementCascade
 from router.strategies.any_time import AnyTime
 from router.strategies.beam_search import BeamSearch
 from router.strategies.best_of_n import BestOfN
@@ -118,6 +119,10 @@ ALONE = (
     Entry("prompt_bandit, judge", lambda b: PromptBandit(m, max(2, b // 2), judge=m)),
     Entry("budget_forcing", lambda b: BudgetForcing(m, max(1, b // 2))),
     Entry("cascade, direct then vote", lambda b: Cascade(stages(direct, SelfConsistency(m, max(2, b - 1))))),
+    Entry(
+        "agreement_cascade, direct and steps, then vote",
+        lambda b: AgreementCascade(stages(direct, ChainOfThought(m), SelfConsistency(m, max(2, b - 2)))),
+    ),
     Entry("any_time, direct then vote", lambda b: AnyTime(stages(direct, SelfConsistency(m, max(2, b - 1))))),
 )
 """Without a verifier; ``n`` is what fits the calls."""
