@@ -147,6 +147,10 @@ def evaluate(
         str | None,
         typer.Option(help="Models outside the pool to learn from, too: names by commas, or all."),
     ] = None,
+    also_learn_from: Annotated[
+        str | None,
+        typer.Option(help="Other data sets to learn from, too, by commas: NAME, FILE or FILE:NAME."),
+    ] = None,
     encoder: Annotated[
         Path | None, typer.Option(help="Folder of an ONNX sentence encoder, for features on top.")
     ] = None,
@@ -159,7 +163,7 @@ def evaluate(
     from effortwise.commands.evaluate import protocol_of
 
     protocol = protocol_of(folds, labels, leave_out, seed, encoder)
-    run(file, dataset, models, protocol, correct_at, answers, also_learn, json, plot)
+    run(file, dataset, models, protocol, correct_at, answers, also_learn, also_learn_from, json, plot)
 
 
 @app.command()

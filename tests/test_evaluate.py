@@ -330,7 +330,7 @@ def test_the_same_seed_gives_the_same_report(tmp_path: Path, run: Run, quick: No
     assert protocol == {
         "folds": "2x3", "labels": 30, "leave_out": None, "resampled": "question", "seed": 4,
         "resamples": 2000, "correct_at": 0.5, "features": ["length", "structure", "numbers", "ngrams"],
-        "also_learnt": [],
+        "also_learnt": [], "also_learnt_from": {},
     }  # fmt: skip
 
 

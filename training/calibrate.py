@@ -20,8 +20,9 @@ LEAST_SLOPE = 0.05
 
 def fit_platt(logits: FloatArray, table: Table, families: Families) -> Platt:
     """For every arm of the menu, the slope and shift of its family, which are shrunk to those of all
-    families together, and these to the identity; with no rounds it is the identity."""
-    pooled = _fit(logits, table.reward, table.weight, np.array([1.0, 0.0]), POOLED_DEVIATION)
+    families together, and these to the identity; with no rounds it is the identity. Rounds that only teach do
+    not count: they come from elsewhere, or from arms that nobody will be sent to."""
+    pooled = _fit(logits, table.reward, table.judging, np.array([1.0, 0.0]), POOLED_DEVIATION)
     of_round = families.of_arm[table.arm]
     by_family = np.stack(
         [_fit_rows(logits, table, of_round == family, pooled) for family in range(len(families))]
@@ -31,7 +32,7 @@ def fit_platt(logits: FloatArray, table: Table, families: Families) -> Platt:
 
 
 def _fit_rows(logits: FloatArray, table: Table, rows: NDArray[np.bool_], pooled: FloatArray) -> FloatArray:
-    return _fit(logits[rows], table.reward[rows], table.weight[rows], pooled, FAMILY_DEVIATION)
+    return _fit(logits[rows], table.reward[rows], table.judging[rows], pooled, FAMILY_DEVIATION)
 
 
 def _fit(

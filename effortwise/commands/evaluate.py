@@ -18,6 +18,7 @@ from training.evaluation.answer_aware import Answers
 from training.evaluation.comparison import Additional, Protocol, compare
 from training.evaluation.crossfit import Folds
 from training.evaluation.grid import Grid, read_grid, resolve
+from training.evaluation.taught_elsewhere import Source, taught_elsewhere
 
 Say: TypeAlias = Callable[[str], None]
 LEARNT = "learnt"
@@ -32,6 +33,7 @@ def evaluate(
     correct_at: float,
     answers: str | None,
     also_learn: str | None,
+    also_learn_from: str | None,
     json: Path | None,
     plot: Path | None,
 ) -> None:
@@ -41,6 +43,10 @@ def evaluate(
     say = _progress()
     also = _names(also_learn) if also_learn else []
     grid = read_grid(path, dataset, pool, correct_at, ignore_split=protocol.ignores_split, also=also)
+    sources = [Source.parse(text, path) for text in _names(also_learn_from or "")]
+    grid = taught_elsewhere(grid, sources, correct_at, ignore_split=protocol.ignores_split)
+    for name, count in grid.elsewhere.counts().items():
+        say(f"{count} questions of {name} teach, too, but for those that are tested")
     found = compare(grid, protocol, say, _answers(answers, grid, correct_at, say))
     found["protocol"]["correct_at"] = correct_at
     say("done")

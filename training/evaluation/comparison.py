@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from router.errors import InvalidQuery
 from router.features import DEFAULT_FEATURES, Extractor
 from training.evaluation.answer_aware import told_cascade
 from training.evaluation.cascades import AnswerAware
@@ -87,7 +88,8 @@ def compare(
         seen = [one for one in each if isinstance(one, AnswerAware)]
         if seen:
             told["routers"][name] |= told_cascade(told["routers"][name], tested, seen)
-    return {**told, "protocol": {**_told(protocol), "also_learnt": list(grid.others.arms)}}
+    also = {"also_learnt": list(grid.others.arms), "also_learnt_from": grid.elsewhere.counts()}
+    return {**told, "protocol": {**_told(protocol), **also}}
 
 
 def parts_of(grid: Grid, group: IntArray, protocol: Protocol) -> list[Part]:
@@ -103,6 +105,11 @@ def parts_of(grid: Grid, group: IntArray, protocol: Protocol) -> list[Part]:
 def _groups(grid: Grid, protocol: Protocol) -> IntArray:
     if protocol.leave_out is None:
         return question_groups(grid)
+    if len(grid.elsewhere):
+        raise InvalidQuery(
+            f"--leave-out {protocol.leave_out} does not go with --also-learn-from: other data sets "
+            f"may hold the {protocol.leave_out}s that are left out. Give one of them."
+        )
     return left_out_groups(grid, protocol.leave_out)
 
 

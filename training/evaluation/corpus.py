@@ -9,6 +9,7 @@ import numpy as np
 from router.features import Extractor
 from router.menu import Menu
 from router.query import Query
+from training.evaluation.elsewhere import Elsewhere
 from training.evaluation.grid import Grid, IntArray
 from training.logged_arms import TEACHING, logged_arm
 from training.rounds import Round
@@ -18,7 +19,8 @@ from training.table import Features, Table, tabulate
 @dataclass(frozen=True, slots=True, eq=False)
 class Corpus:
     """rounds: the grid's cells as rounds, a query's arms one after another; after them, those of arms outside
-    the pool. group, shape (queries,): queries of one number are never on both sides of a fold."""
+    the pool, and then those of other data sets. group, shape (queries,): queries of one number are never on
+    both sides of a fold."""
 
     grid: Grid
     rounds: Table
@@ -28,7 +30,8 @@ class Corpus:
     def of(cls, grid: Grid, group: IntArray, extractor: Extractor) -> Corpus:
         """The features are looked at once, each by itself: nothing is fitted here."""
         everything = np.arange(len(grid))
-        groups = np.concatenate((np.repeat(group, len(grid.arms)), group[grid.others.query]))
+        elsewhere = grid.elsewhere.groups(group)[grid.elsewhere.question]
+        groups = np.concatenate((np.repeat(group, len(grid.arms)), group[grid.others.query], elsewhere))
         rounds = tabulate(_rounds(grid), groups, extractor, _menu(grid, everything))
         return cls(grid, rounds, group)
 
@@ -44,10 +47,13 @@ class Corpus:
         return self.rounds.query[: arms * len(self.grid) : arms]
 
     def table(self, rows: IntArray) -> Table:
-        """What can be learnt from these queries of the grid, and from no other."""
+        """What can be learnt from these queries of the grid, and from no other; and from what was asked
+        elsewhere, but for what others of the grid ask."""
         arms = len(self.grid.arms)
         own = (rows[:, None] * arms + np.arange(arms)).ravel()
-        cells = np.concatenate((own, len(self.grid) * arms + self.grid.others.of_queries(rows)))
+        others = len(self.grid) * arms + self.grid.others.of_queries(rows)
+        elsewhere = len(self.grid) * arms + len(self.grid.others) + self.grid.elsewhere.teaching(rows)
+        cells = np.concatenate((own, others, elsewhere))
         return replace(self.rounds.take(cells), menu=_menu(self.grid, rows)).judged_on(arms)
 
 
@@ -63,18 +69,30 @@ def _rounds(grid: Grid) -> list[Round]:
     ]
     others = grid.others
     cells = zip(others.query, others.arm, others.reward, others.cost_usd, strict=True)
-    return own + [
+    further = [
         Round(queries[i], others.arms[j], float(reward), grid.keys[i], cost_usd=float(cost))
         for i, j, reward, cost in cells
     ]
+    return [*own, *further, *_rounds_elsewhere(grid.elsewhere)]
+
+
+def _rounds_elsewhere(elsewhere: Elsewhere) -> list[Round]:
+    queries = [Query([{"role": "user", "content": text}]) for text in elsewhere.texts]
+    cells = zip(elsewhere.question, elsewhere.arm, elsewhere.reward, strict=True)
+    return [Round(queries[i], elsewhere.arms[j], float(reward), elsewhere.keys[i]) for i, j, reward in cells]
 
 
 def _menu(grid: Grid, rows: IntArray) -> Menu:
-    """An arm for each of the grid's, then one for each that also teaches."""
+    """An arm for each of the grid's, then each that also teaches; of other data sets, in its model's
+    family."""
     costs = grid.cost_usd[rows].mean(axis=0)
     own = [
         logged_arm(name, model, cost, name)
         for name, model, cost in zip(grid.arms, grid.models, costs, strict=True)
     ]
     mean = float(costs.mean())
-    return Menu((*own, *(logged_arm(name, name, mean, TEACHING) for name in grid.others.arms)))
+    others = [logged_arm(name, name, mean, TEACHING) for name in grid.others.arms]
+    model = dict(zip(grid.arms, grid.models, strict=True))
+    named = zip(grid.elsewhere.arms, grid.elsewhere.families, strict=True)
+    elsewhere = [logged_arm(name, model[family], mean, family) for name, family in named]
+    return Menu((*own, *others, *elsewhere))

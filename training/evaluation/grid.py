@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from router.errors import InvalidQuery, StoreError
 from router.estimate import FloatArray
+from training.evaluation.elsewhere import NOWHERE, Elsewhere
 from training.evaluation.others import NO_OTHERS, Others
 from training.interchange import read_traces
 from training.rounds import question_key
@@ -58,6 +59,7 @@ class Grid:
     sequences of draws. reward, shape (n, m): the share of draws whose score is at least ``correct_at``.
     cost_usd, shape (n, m): mean over draws. test, shape (n,): the logged split. dropped: reason -> how
     many queries were left out. models, shape (m,): each arm's model. others: of arms outside the pool.
+    elsewhere: of the pool's models in other data sets.
     """
 
     dataset: str
@@ -74,6 +76,7 @@ class Grid:
     dropped: Mapping[str, int]
     models: tuple[str, ...] = ()
     others: Others = NO_OTHERS
+    elsewhere: Elsewhere = NOWHERE
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -93,6 +96,7 @@ class Grid:
             cost_usd=self.cost_usd[rows],
             test=self.test[rows],
             others=self.others.take(rows),
+            elsewhere=self.elsewhere.take(rows),
         )
 
 
@@ -116,7 +120,7 @@ def read_grid(
     remain, or costs of the pool are null.
     """
     check_correct_at(correct_at)
-    table = _of_dataset(_table(path), dataset, path)
+    table = logged(path, dataset)
     name = dataset or str(table["dataset"][0].as_py())
     known = compute.unique(table["model"]).to_pylist()
     pool = _pool(table, models, known)
@@ -137,9 +141,23 @@ def check_correct_at(score: float) -> None:
         raise InvalidQuery(f"--correct-at is a score above 0 and no more than 1, not {score}.")
 
 
+def check_score(row: Mapping[str, Any]) -> None:
+    """``InvalidQuery`` where a known score is none."""
+    if not 0 <= row["score"] <= 1:
+        raise InvalidQuery(
+            f"The query {row['query_id']!r} has the score {row['score']}: scores lie in [0, 1]."
+        )
+
+
 def arm_of(row: Mapping[str, Any]) -> tuple[str, str]:
     """Model and strategy of a row."""
     return str(row["model"]), str(row["strategy"])
+
+
+def logged(path: Path, dataset: str | None) -> pa.Table:
+    """The rows of one data set of a file. ``StoreError`` where it cannot be read or lacks a column,
+    ``InvalidQuery`` where it does not hold the data set, or where none is named of several."""
+    return _of_dataset(_table(path), dataset, path)
 
 
 def _table(path: Path) -> pa.Table:
@@ -250,7 +268,7 @@ def _grid(
         tuple(arms.values()),
         tuple(kept),
         tuple(str(row["query"]) for row in some),
-        tuple(_key(row) for row in some),
+        tuple(key_of(row) for row in some),
         tuple(str(row.get("domain") or "") for row in some),
         tuple(row.get("reference") for row in some),
         draws,
@@ -279,8 +297,7 @@ def _cells(
         query_id = str(row["query_id"])
         if asked.setdefault(query_id, row)["query"] != row["query"]:
             raise InvalidQuery(f"The query_id {query_id!r} stands for several texts: give each its own.")
-        if not 0 <= row["score"] <= 1:
-            raise InvalidQuery(f"The query {query_id!r} has the score {row['score']}: scores lie in [0, 1].")
+        check_score(row)
         cell = cells.setdefault(query_id, [[] for _ in arms])[position[arm_of(row)]]
         cell.append((int(row.get("sample_index") or 0), _draw(row)))
     return asked, cells
@@ -306,12 +323,13 @@ def _draw(row: Mapping[str, Any]) -> Draw:
     )
 
 
-def _key(row: Mapping[str, Any]) -> str:
+def key_of(row: Mapping[str, Any]) -> str:
+    """The question's key: as logged, or of its text."""
     return str(row.get("question_key") or question_key(str(row["query"])))
 
 
 def _without_known_questions(query_ids: Sequence[str], asked: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Those of train, and those of test whose question does not stand in train."""
     tested = {i for i in query_ids if asked[i].get("split") == "test"}
-    train = {_key(asked[i]) for i in query_ids if i not in tested}
-    return [i for i in query_ids if i not in tested or _key(asked[i]) not in train]
+    train = {key_of(asked[i]) for i in query_ids if i not in tested}
+    return [i for i in query_ids if i not in tested or key_of(asked[i]) not in train]
