@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.targets import SETS, Set, encoder_of, grid_of, needs_encoder, percent, points
+from benchmarks.targets import SETS, Set, encoder_of, grid_of, needs_encoder, percent, points, worst_arm
 from effortwise.programs import likeness_of
 from router.estimate import Estimate, FloatArray
 from training.evaluation.answer_aware import NAME, Answers
+from training.evaluation.calibration import calibrated
 from training.evaluation.comparison import Protocol, parts_of
 from training.evaluation.corpus import Corpus
 from training.evaluation.crossfit import Folds, Part, question_groups
@@ -36,6 +37,16 @@ from training.evaluation.tested import Tested
 from training.evaluation.two_models import two_models
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
+COLUMNS = (
+    "labels",
+    "log loss",
+    "saved at -1 point",
+    "read off test",
+    "over best single at its cost",
+    "APGR",
+    "calibration error, pooled",
+    "the worst arm's",
+)
 
 
 def main() -> None:
@@ -62,8 +73,8 @@ def print_curve(chosen_set: Set, traces: Path, answers: bool, seed: int) -> None
     grid = grid_of(chosen_set, traces)
     whole = parts_of(grid, question_groups(grid), protocol)
     most = min(len(part.train) for part in whole)
-    print("| labels | log loss | saved at -1 point | read off test | over best single at its cost | APGR |")
-    print("|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|" + len(COLUMNS) * "---|")
     corpus = Corpus.of(grid, question_groups(grid), protocol.extractor())
     likeness = Sheet.of(grid, CORRECT_AT, likeness_of(grid)).likeness if answers else None
     for share in SHARES:
@@ -89,7 +100,11 @@ def row(
     found: Sequence[Routed] = [routed(grid, part, *each) for part, each in zip(parts, estimates, strict=True)]
     if seen is not None:
         found = seen(corpus, parts, estimates, seed)[NAME]
-    told = {**section(tested, measure(tested, found)), **two_models(tested, found)}
+    told = {
+        **section(tested, measure(tested, found)),
+        **two_models(tested, found),
+        "calibration": None if seen else calibrated(tested, found),
+    }
     labels = f"{tested.training_queries}{', answers seen' if seen is not None else ''}"
     return _cells(labels, log_loss(grid, parts, estimates), told)
 
@@ -113,8 +128,19 @@ def _cells(labels: str, loss: float, told: Mapping[str, Any]) -> str:
         "none" if hindsight is None else percent(hindsight),
         f"{points(over['mean'])} ({points(over['low'])} to {points(over['high'])})",
         "-" if told["apgr"] is None else f"{told['apgr']:.3f}",
+        *_calibration(told),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _calibration(told: Mapping[str, Any]) -> tuple[str, str]:
+    if told["calibration"] is None:
+        return "-", "-"
+    pooled, worst = (
+        f"{each['ece_debiased']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
+        for each in (told["calibration"]["pooled"], worst_arm(told))
+    )
+    return pooled, worst
 
 
 def oracle_row(tested: Tested) -> str:
@@ -154,7 +180,7 @@ def _bound(name: str, tested: Tested, quality: FloatArray, spent_usd: FloatArray
     best, usual = float(tested.best.reward.mean()), float(tested.best.cost_usd.mean())
     saved = 1 - spent_usd[quality >= best - 0.01].min() / usual
     gain = quality[spent_usd <= usual].max() - best
-    return f"| {name} | - | - | {percent(saved)} | {points(gain)} | - |"
+    return f"| {name} | - | - | {percent(saved)} | {points(gain)} | - | - | - |"
 
 
 if __name__ == "__main__":

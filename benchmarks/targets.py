@@ -265,7 +265,8 @@ def _pooled(section: Report) -> Report:
     return found
 
 
-def _worst_arm(section: Report) -> Report:
+def worst_arm(section: Report) -> Report:
+    """The one whose calibration error is surest to be large."""
     arms: Sequence[Report] = section["calibration"]["arms"]
     return max(arms, key=lambda arm: (float(arm["low"]), float(arm["ece_debiased"])))
 
@@ -295,9 +296,9 @@ EVERY_PREDICTOR = (
     Target(
         "the worst arm's",
         "interval not above 0.03",
-        lambda s: _worst_arm(s)["ece_debiased"],
-        _worst_arm,
-        lambda s: bool(_worst_arm(s)["low"] <= CALIBRATED),
+        lambda s: worst_arm(s)["ece_debiased"],
+        worst_arm,
+        lambda s: bool(worst_arm(s)["low"] <= CALIBRATED),
         number,
     ),
 )

@@ -315,6 +315,18 @@ def test_platt_keeps_the_order_of_a_family() -> None:
     assert len(set(platt.slope[checked])) == len(set(platt.shift[checked])) == 1
 
 
+def test_rounds_that_only_teach_do_not_calibrate() -> None:
+    """What came of arms that nobody is sent to does not count, in whatever family they are."""
+    table = calibration_table(planted_rounds(MENU, 500)).judged_on(2)
+    logits, families = np.random.default_rng(0).normal(size=len(table)), Families.of(MENU)
+    other = table.arm >= 2
+    turned = replace(table, reward=np.where(other, 1 - table.reward, table.reward))
+    before, after = (fit_platt(logits, each, families) for each in (table, turned))
+    assert (before.slope == after.slope).all()
+    assert (before.shift == after.shift).all()
+    assert (fit_platt(logits, replace(turned, judged_arms=len(MENU)), families).shift != before.shift).any()
+
+
 def test_measures() -> None:
     """The measures are what their definitions say, on small cases."""
     predicted, reward = np.array([0.1, 0.4, 0.35, 0.8]), np.array([0.0, 0.0, 1.0, 1.0])

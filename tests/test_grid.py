@@ -190,7 +190,7 @@ def test_a_file_that_is_no_table_of_traces_says_what_it_lacks(tmp_path: Path) ->
     with pytest.raises(EffortwiseError, match="lacks query, score"):
         read_grid(write_rows(tmp_path / "few.parquet", few))
     two = [*rows, *({**row, "dataset": "second"} for row in rows)]
-    with pytest.raises(EffortwiseError, match="give --dataset, one of planted, second"):
+    with pytest.raises(EffortwiseError, match="name one of planted, second \\(--dataset NAME"):
         read_grid(write_rows(tmp_path / "two.parquet", two))
     with pytest.raises(EffortwiseError, match="cannot be read as Parquet"):
         read_grid(tmp_path / "nowhere.parquet")

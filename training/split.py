@@ -83,11 +83,12 @@ def near_duplicates(texts: Sequence[str], keys: Sequence[Hashable]) -> IntArray:
     tidy = [tidy_of[text] for text in texts]
     distinct = {text: i for i, text in enumerate(dict.fromkeys(tidy))}
     where = np.array([distinct[text] for text in tidy], np.int64)
-    links = _links_by_key(where, keys) + _links_by_content(list(distinct))
-    return _components(len(distinct), links)[where]
+    links = links_by_key(where, keys) + _links_by_content(list(distinct))
+    return components(len(distinct), links)[where]
 
 
-def _links_by_key(where: IntArray, keys: Sequence[Hashable]) -> list[tuple[int, int]]:
+def links_by_key(where: IntArray, keys: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Each with the first of its key."""
     first: dict[Hashable, int] = {}
     return [(first.setdefault(key, int(i)), int(i)) for key, i in zip(keys, where, strict=True)]
 
@@ -149,8 +150,8 @@ def _signature(words: Sequence[str]) -> NDArray[np.uint64]:
     return smallest
 
 
-def _components(count: int, links: Iterable[tuple[int, int]]) -> IntArray:
-    """Numbers of the connected components, in the order of their first members."""
+def components(count: int, links: Iterable[tuple[int, int]]) -> IntArray:
+    """The number of each one's connected component, shape (count,), in the order of their first members."""
     parent = list(range(count))
 
     def root(i: int) -> int:

@@ -14,6 +14,7 @@ from effortwise.evaluation.drawn import draw_evaluation
 from effortwise.evaluation.printed import print_evaluation
 from effortwise.outputs import check_writable
 from effortwise.programs import likeness_of
+from router.errors import InvalidQuery
 from training.evaluation.answer_aware import Answers
 from training.evaluation.comparison import Additional, Protocol, compare
 from training.evaluation.crossfit import Folds
@@ -43,10 +44,7 @@ def evaluate(
     say = _progress()
     also = _names(also_learn) if also_learn else []
     grid = read_grid(path, dataset, pool, correct_at, ignore_split=protocol.ignores_split, also=also)
-    sources = [Source.parse(text, path) for text in _names(also_learn_from or "")]
-    grid = taught_elsewhere(grid, sources, correct_at, ignore_split=protocol.ignores_split)
-    for name, count in grid.elsewhere.counts().items():
-        say(f"{count} questions of {name} teach, too, but for those that are tested")
+    grid = _taught(grid, also_learn_from, path, protocol, correct_at, say)
     found = compare(grid, protocol, say, _answers(answers, grid, correct_at, say))
     found["protocol"]["correct_at"] = correct_at
     say("done")
@@ -62,6 +60,23 @@ def protocol_of(
 ) -> Protocol:
     """The protocol that the options ask for."""
     return Protocol(None if folds is None else Folds.parse(folds), labels, leave_out, seed, encoder)
+
+
+def _taught(
+    grid: Grid, also_learn_from: str | None, path: Path, protocol: Protocol, correct_at: float, say: Say
+) -> Grid:
+    """The grid with what else it is to be learnt from."""
+    if also_learn_from is None:
+        return grid
+    sources = [Source.parse(text, path) for text in _names(also_learn_from)]
+    if not sources:
+        raise InvalidQuery("--also-learn-from names no data set: give NAME, FILE or FILE.parquet:NAME.")
+    taught = taught_elsewhere(
+        grid, sources, correct_at, ignore_split=protocol.ignores_split, seed=protocol.seed
+    )
+    for name, count in taught.elsewhere.counts().items():
+        say(f"{count} questions of {name} teach, too, but for what is tested")
+    return taught
 
 
 def _names(listed: str) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 
 from router.estimate import FloatArray
 from training.rounds import normalised
+from training.split import components, links_by_key
 
 IntArray = NDArray[np.int64]
 NOT_HERE = -1
 
-_OPTIONS = re.compile(r"\n[ \t]*(?:options:?\s*)?\(?A[.):][ \t](?=.*?\n[ \t]*\(?B[.):][ \t])", re.S | re.I)
+_FIRST_OPTION, _SECOND_OPTION = (re.compile(rf"\(?{letter}[.):]") for letter in "AB")
 _WORD = re.compile(r"\w+")
+MOST_HEADING_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Elsewhere:
-    """data_sets, texts, keys, shape (questions,). same, shape (pairs, 2): a question and a row of the grid
-    that asks the same, ``NOT_HERE`` where that row has been left out.
+    """data_sets, texts, keys, shape (questions,). number, shape (questions,): the same where the same is
+    asked. same, shape (pairs, 2): a question and a row of the grid that asks the same, ``NOT_HERE`` where
+    that row has been left out.
 
     arms: their ids. families, shape (arms,): the pool's arm of the same model. Of each cell, shape (cells,):
     question and arm, positions; reward, as the grid's. Costs are left out: another data set has its own.
@@ -32,6 +35,7 @@ class Elsewhere:
     data_sets: tuple[str, ...]
     texts: tuple[str, ...]
     keys: tuple[str, ...]
+    number: IntArray
     same: IntArray
     arms: tuple[str, ...]
     families: tuple[str, ...]
@@ -49,8 +53,9 @@ class Elsewhere:
         return np.flatnonzero(~np.isin(self.question, asked_by_others))
 
     def groups(self, group: IntArray) -> IntArray:
-        """Of each question, the group of a row that asks the same; else one of its own, beside the grid's."""
-        found = int(group.max(initial=-1)) + 1 + np.arange(len(self.texts))
+        """Of each question, the group of the rows that ask the same; else one of its own, beside the
+        grid's."""
+        found = int(group.max(initial=-1)) + 1 + self.number
         here = self.same[self.same[:, 1] != NOT_HERE]
         found[here[:, 0]] = group[here[:, 1]]
         return found
@@ -63,37 +68,50 @@ class Elsewhere:
         return replace(self, same=same)
 
     def counts(self) -> dict[str, int]:
-        """Questions by data set."""
-        return {name: self.data_sets.count(name) for name in dict.fromkeys(self.data_sets)}
+        """Questions with a cell, by data set."""
+        return dict(Counter(self.data_sets[i] for i in np.unique(self.question)))
 
 
 NOWHERE = Elsewhere(
-    (), (), (), np.empty((0, 2), np.int64), (), (), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+    *((), (), (), np.empty(0, np.int64), np.empty((0, 2), np.int64), (), ()),
+    *(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)),
 )
 
 
-def same_questions(asked: Sequence[tuple[str, str]], rows: Sequence[tuple[str, str]]) -> IntArray:
-    """Pairs of positions, shape (pairs, 2): what was asked elsewhere and here, as text and key, is the same
-    where the keys are or where ``core`` is."""
-    here: Mapping[str, set[int]] = defaultdict(set)
-    for row, (text, key) in enumerate(rows):
-        here[key].add(row)
-        here[core(text)].add(row)
-    pairs = [
-        (question, row)
-        for question, (text, key) in enumerate(asked)
-        for row in sorted(here.get(key, set()) | here.get(core(text), set()))
-    ]
-    return np.array(pairs, np.int64).reshape(-1, 2)
+def numbers(texts: Sequence[str], keys: Sequence[str]) -> IntArray:
+    """The number of each one's question: the same where keys are, or ``core`` is, and so on from one to the
+    next."""
+    everyone = np.arange(len(texts))
+    return components(
+        len(texts), links_by_key(everyone, keys) + links_by_key(everyone, list(map(core, texts)))
+    )
 
 
 def core(text: str) -> str:
-    """What a text asks: of one that lists options, the words above them, behind the last blank line; else
-    all. Data sets made from one another differ in the options.
+    """What a text asks: of one that lists options, the words of the paragraph above them; else all. Data sets
+    made from one another differ in the options.
 
-    >>> core("Which metal is liquid?\\nA. iron\\nB. mercury\\nAnswer:")
+    >>> core("Which metal is liquid?\\nOptions:\\nA. iron\\nB. mercury\\nAnswer:")
     'which metal is liquid'
     """
-    listed = list(_OPTIONS.finditer(text))
-    asked = text[: listed[-1].start()].rpartition("\n\n")[2] if listed else ""
-    return " ".join(_WORD.findall(asked.casefold())) or normalised(text)
+    above = _above_options([line.strip() for line in text.splitlines()])
+    return " ".join(_WORD.findall(" ".join(above).casefold())) or normalised(text)
+
+
+def _above_options(lines: Sequence[str]) -> Sequence[str]:
+    """The last paragraph above the last list of options, without their heading; of no list, nothing."""
+    seconds = [i for i, line in enumerate(lines) if _SECOND_OPTION.match(line)]
+    firsts = (
+        [i for i, line in enumerate(lines[: seconds[-1]]) if _FIRST_OPTION.match(line)] if seconds else []
+    )
+    end = firsts[-1] if firsts else 0
+    while end and (not lines[end - 1] or _is_heading(lines[end - 1])):
+        end -= 1
+    start = end
+    while start and lines[start - 1]:
+        start -= 1
+    return lines[start:end]
+
+
+def _is_heading(line: str) -> bool:
+    return line.endswith(":") and len(line.split()) <= MOST_HEADING_WORDS

@@ -174,7 +174,10 @@ def _table(path: Path) -> pa.Table:
 def _of_dataset(table: pa.Table, dataset: str | None, path: Path) -> pa.Table:
     known = sorted(compute.unique(table["dataset"]).to_pylist())
     if dataset is None and len(known) > 1:
-        raise InvalidQuery(f"{path} holds several data sets: give --dataset, one of {', '.join(known)}.")
+        raise InvalidQuery(
+            f"{path} holds several data sets: name one of {', '.join(known)} (--dataset NAME, or "
+            "--also-learn-from FILE.parquet:NAME)."
+        )
     if dataset is not None and dataset not in known:
         raise InvalidQuery(f"{path} holds no data set {dataset!r}. It holds: {', '.join(known)}.")
     return table.filter(compute.equal(table["dataset"], dataset or known[0]))

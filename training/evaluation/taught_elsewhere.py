@@ -6,13 +6,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from router.errors import InvalidQuery
-from training.evaluation.elsewhere import Elsewhere, same_questions
+from training.evaluation.elsewhere import Elsewhere, numbers
 from training.evaluation.grid import Grid, check_score, key_of, logged
+from training.folds import MOST_CROSSED
+
+Row: TypeAlias = Mapping[str, Any]
+Question: TypeAlias = tuple[str, str]
+"""Data set and query id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,84 +29,112 @@ class Source:
 
     @classmethod
     def parse(cls, text: str, path: Path) -> Source:
-        """From ``FILE.parquet``, ``FILE.parquet:DATASET``, or ``DATASET``, which is of the file at ``path``.
+        """From ``FILE``, ``FILE.parquet:DATASET``, or ``DATASET``, which is of the file at ``path``.
 
         >>> Source.parse("b", Path("mine.parquet")).path.name
         'mine.parquet'
         """
         file, colon, dataset = text.rpartition(".parquet:")
-        if colon:
-            return cls(Path(f"{file}.parquet"), dataset)
-        return cls(Path(text), None) if text.endswith(".parquet") else cls(path, text)
+        if text.endswith(".parquet") or Path(text).is_file():
+            return cls(Path(text), None)
+        return cls(Path(f"{file}.parquet"), dataset) if colon else cls(path, text)
 
 
 def taught_elsewhere(
-    grid: Grid, sources: Sequence[Source], correct_at: float, *, ignore_split: bool = False
+    grid: Grid, sources: Sequence[Source], correct_at: float, *, ignore_split: bool = False, seed: int = 0
 ) -> Grid:
     """The grid, to be learnt from together with what the models of its pool answered in other data sets: on
-    questions of their split=train (ignore_split: on all), their draws averaged.
+    questions that are not of their split=test (ignore_split: on all), their draws averaged.
 
-    A model is the same where its name is, but for case and for what stands before the last slash.
-    ``StoreError`` where a file cannot be read, ``InvalidQuery`` where a source is the grid's own data set, or
-    has no answer by a model of the pool.
+    A model is the same where its name is, but for case and for what stands before the last slash. Left out is
+    what asks the same as several questions of the grid, and, drawn at random, what does not fit beside the
+    grid's own answers into ``MOST_CROSSED``. ``StoreError`` where a file cannot be read, ``InvalidQuery``
+    where a source has the name of the grid's own data set, or no answer by a model of the pool.
     """
-    if not sources:
-        return grid
-    families = {_name(model): arm for model, arm in reversed(list(zip(grid.models, grid.arms, strict=True)))}
-    asked: dict[tuple[str, str], Mapping[str, Any]] = {}
-    cells: dict[tuple[tuple[str, str], str], list[float]] = defaultdict(list)
-    family_of: dict[str, str] = {}
+    asked: dict[Question, Row] = {}
+    cells: dict[tuple[Question, str], list[bool]] = defaultdict(list)
+    families: dict[str, str] = {}
     for source in sources:
-        for row in _rows(source, grid, families, ignore_split):
-            question, arm = (row["dataset"], str(row["query_id"])), "/".join(row[name] for name in _ARM)
-            check_score(row)
-            asked.setdefault(question, row)
-            family_of[arm] = families[_name(row["model"])]
+        for row, family in _rows(source, grid, ignore_split):
+            question = str(row["dataset"]), str(row["query_id"])
+            if asked.setdefault(question, row)["query"] != row["query"]:
+                raise InvalidQuery(f"In {question[0]} the query_id {question[1]!r} stands for several texts.")
+            arm = f"{row['dataset']}: {row['model']}/{row['strategy']}"
+            families[arm] = family
             cells[question, arm].append(row["score"] >= correct_at)
-    return replace(grid, elsewhere=_elsewhere(grid, asked, cells, family_of))
+    return replace(grid, elsewhere=_elsewhere(grid, asked, cells, families, seed))
 
 
-_ARM = ("dataset", "model", "strategy")
-
-
-def _rows(
-    source: Source, grid: Grid, families: Mapping[str, str], ignore_split: bool
-) -> list[Mapping[str, Any]]:
-    """Those that may teach."""
-    table = logged(source.path, source.dataset)
-    rows = [row for row in table.to_pylist() if row["score"] is not None and row["query"] is not None]
-    if rows and rows[0]["dataset"] == grid.dataset:
-        raise InvalidQuery(f"{grid.dataset} is what is evaluated: --also-learn-from takes other data sets.")
-    own = [row for row in rows if _name(row["model"]) in families]
-    if not own:
-        known = sorted({str(row["model"]) for row in rows})
+def _rows(source: Source, grid: Grid, ignore_split: bool) -> list[tuple[Row, str]]:
+    """Those that may teach, each with the pool's arm in whose family it does."""
+    found = logged(source.path, source.dataset).to_pylist()
+    where = source.dataset or str(source.path)
+    if found[0]["dataset"] == grid.dataset:
+        raise InvalidQuery(f"{where}: a data set to learn from needs another name than the evaluated one's.")
+    known = [row for row in found if row["score"] is not None and row["query"] is not None]
+    own = [(row, family) for row in known if (family := _family(row, grid)) is not None]
+    kept = [(row, family) for row, family in own if ignore_split or row.get("split") != "test"]
+    if not kept:
+        pool, models = (sorted({str(each) for each in some}) for some in (grid.models, _models(known)))
         raise InvalidQuery(
-            f"No model of the pool ({', '.join(dict.fromkeys(grid.models))}) answered in "
-            f"{source.dataset or source.path}: it can teach nothing of them. Its models: {', '.join(known)}."
+            f"{where} can teach nothing: of its {len(known)} rows with a text and a score, {len(own)} are by "
+            f"a model of the pool ({', '.join(pool)}), none of them outside split=test. Its models: "
+            f"{', '.join(models) or 'none'}."
         )
-    return own if ignore_split else [row for row in own if row.get("split") != "test"]
+    for row, _ in kept:
+        check_score(row)
+    return kept
+
+
+def _models(rows: Sequence[Row]) -> list[str]:
+    return [str(row["model"]) for row in rows]
+
+
+def _family(row: Row, grid: Grid) -> str | None:
+    """The pool's arm of the row's model, of its strategy if there is one."""
+    pool = list(zip(grid.models, grid.arms, strict=True))
+    mine = [(model, arm) for model, arm in pool if _name(model) == _name(str(row["model"]))]
+    exact = [arm for model, arm in mine if arm == f"{model}/{row['strategy']}"]
+    return next(iter([*exact, *(arm for _, arm in mine)]), None)
 
 
 def _elsewhere(
     grid: Grid,
-    asked: Mapping[tuple[str, str], Mapping[str, Any]],
-    cells: Mapping[tuple[tuple[str, str], str], Sequence[float]],
-    family_of: Mapping[str, str],
+    asked: Mapping[Question, Row],
+    cells: Mapping[tuple[Question, str], Sequence[bool]],
+    families: Mapping[str, str],
+    seed: int,
 ) -> Elsewhere:
-    number = {question: i for i, question in enumerate(asked)}
-    place = {arm: i for i, arm in enumerate(family_of)}
     texts, keys = tuple(str(row["query"]) for row in asked.values()), tuple(map(key_of, asked.values()))
+    number = numbers([*grid.texts, *texts], [*grid.keys, *keys])
+    here: dict[int, list[int]] = defaultdict(list)
+    for row, own in enumerate(number[: len(grid)].tolist()):
+        here[own].append(row)
+    asking = [here.get(own, []) for own in number[len(grid) :].tolist()]
+    one = [len({grid.keys[row] for row in rows}) <= 1 for rows in asking]
+    place = {question: i for i, question in enumerate(asked)}
+    arm_place = {arm: i for i, arm in enumerate(families)}
+    kept = _that_fit([cell for cell in cells if one[place[cell[0]]]], grid, seed)
     return Elsewhere(
         tuple(data_set for data_set, _ in asked),
         texts,
         keys,
-        same_questions(list(zip(texts, keys, strict=True)), list(zip(grid.texts, grid.keys, strict=True))),
-        tuple(family_of),
-        tuple(family_of.values()),
-        np.array([number[question] for question, _ in cells], np.int64),
-        np.array([place[arm] for _, arm in cells], np.int64),
-        np.array([np.mean(right) for right in cells.values()], np.float64),
+        number[len(grid) :],
+        np.array([(i, row) for i, rows in enumerate(asking) for row in rows], np.int64).reshape(-1, 2),
+        tuple(families),
+        tuple(families.values()),
+        np.array([place[question] for question, _ in kept], np.int64),
+        np.array([arm_place[arm] for _, arm in kept], np.int64),
+        np.array([np.mean(cells[cell]) for cell in kept], np.float64),
     )
+
+
+def _that_fit(cells: Sequence[tuple[Question, str]], grid: Grid, seed: int) -> Sequence[tuple[Question, str]]:
+    """As many as there is room for, drawn at random."""
+    room = max(MOST_CROSSED - grid.reward.size, 0)
+    if len(cells) <= room:
+        return cells
+    return [cells[i] for i in np.sort(np.random.default_rng(seed).permutation(len(cells))[:room])]
 
 
 def _name(model: str) -> str:
