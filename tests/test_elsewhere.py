@@ -253,10 +253,19 @@ def test_the_report_tells_what_was_learnt_from(tmp_path: Path, monkeypatch: pyte
     other = write_rows(tmp_path / "more.parquet", third)
     out = tmp_path / "report.json"
     options = ["--dataset", "planted", "--models", "cheap,dear", "--json", str(out), "--folds", "1x3"]
+    options += ["--correct-at", "0.5", "--seed", "3"]
     asked = ["evaluate", str(path), *options, "--also-learn-from", f"other,{other}"]
     monkeypatch.setattr(sys, "argv", ["effortwise", *asked])
+    asked_for: list[Any] = []
+
+    def noted(*given: Any, **named: Any) -> Grid:
+        asked_for.append((given[2], named))
+        return taught_elsewhere(*given, **named)
+
+    monkeypatch.setattr("effortwise.commands.evaluate.taught_elsewhere", noted)
     with pytest.raises(SystemExit) as end:
         main()
+    assert asked_for == [(0.5, {"ignore_split": True, "seed": 3})]
     assert end.value.code in (None, 0)
     assert json.loads(out.read_text())["protocol"]["also_learnt_from"] == {"other": 20, "third": 10}
 
