@@ -17,7 +17,6 @@ from effortwise.cli import main
 from router.errors import InvalidQuery
 from router.features import Extractor
 from router.query import Query
-from training.evaluation import taught_elsewhere as taught_elsewhere_module
 from training.evaluation.comparison import Protocol, compare, parts_of
 from training.evaluation.corpus import Corpus
 from training.evaluation.crossfit import Folds, Part, question_groups
@@ -228,13 +227,16 @@ def estimates(grid: Grid, part: Part) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_no_more_teaches_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside the grid's own answers, drawn by the seed."""
-    whole = taught(tmp_path, rows_elsewhere(30, split="train"))
-    monkeypatch.setattr(taught_elsewhere_module, "MOST_CROSSED", whole.reward.size + 25)
-    some = taught(tmp_path, rows_elsewhere(30, split="train"))
-    again = taught(tmp_path, rows_elsewhere(30, split="train"))
-    assert (len(whole.elsewhere), len(some.elsewhere)) == (60, 25)
-    assert (some.elsewhere.question == again.elsewhere.question).all()
+    """Beside the answers that are learnt from, of however many there are: few labels leave much room."""
+    grid = taught(tmp_path, rows_elsewhere(30, split="train"))
+    corpus = Corpus.of(grid, question_groups(grid), Extractor.of())
+    monkeypatch.setattr("training.evaluation.corpus.MOST_CROSSED", 65)
+    few, many, most = np.arange(5), np.arange(20), np.arange(40)
+    assert [len(corpus.table(rows)) for rows in (few, many, most)] == [65, 65, 80]
+    whole = grid.elsewhere.teaching(few)
+    assert len(whole) == 60
+    found = [corpus.table(few).query for _ in range(2)]
+    assert (found[0] == found[1]).all()
 
 
 def destroyed(grid: Grid, cells: np.ndarray) -> Grid:
@@ -253,7 +255,7 @@ def test_the_report_tells_what_was_learnt_from(tmp_path: Path, monkeypatch: pyte
     other = write_rows(tmp_path / "more.parquet", third)
     out = tmp_path / "report.json"
     options = ["--dataset", "planted", "--models", "cheap,dear", "--json", str(out), "--folds", "1x3"]
-    options += ["--correct-at", "0.5", "--seed", "3"]
+    options += ["--correct-at", "0.5"]
     asked = ["evaluate", str(path), *options, "--also-learn-from", f"other,{other}"]
     monkeypatch.setattr(sys, "argv", ["effortwise", *asked])
     asked_for: list[Any] = []
@@ -265,7 +267,7 @@ def test_the_report_tells_what_was_learnt_from(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("effortwise.commands.evaluate.taught_elsewhere", noted)
     with pytest.raises(SystemExit) as end:
         main()
-    assert asked_for == [(0.5, {"ignore_split": True, "seed": 3})]
+    assert asked_for == [(0.5, {"ignore_split": True})]
     assert end.value.code in (None, 0)
     assert json.loads(out.read_text())["protocol"]["also_learnt_from"] == {"other": 20, "third": 10}
 

@@ -71,9 +71,7 @@ def _taught(
     sources = [Source.parse(text, path) for text in _names(also_learn_from)]
     if not sources:
         raise InvalidQuery("--also-learn-from names no data set: give NAME, FILE or FILE.parquet:NAME.")
-    taught = taught_elsewhere(
-        grid, sources, correct_at, ignore_split=protocol.ignores_split, seed=protocol.seed
-    )
+    taught = taught_elsewhere(grid, sources, correct_at, ignore_split=protocol.ignores_split)
     for name, count in taught.elsewhere.counts().items():
         say(f"{count} questions of {name} teach, too, but for what is tested")
     return taught

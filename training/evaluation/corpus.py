@@ -11,6 +11,7 @@ from router.menu import Menu
 from router.query import Query
 from training.evaluation.elsewhere import Elsewhere
 from training.evaluation.grid import Grid, IntArray
+from training.folds import MOST_CROSSED
 from training.logged_arms import TEACHING, logged_arm
 from training.rounds import Round
 from training.table import Features, Table, tabulate
@@ -48,11 +49,14 @@ class Corpus:
 
     def table(self, rows: IntArray) -> Table:
         """What can be learnt from these queries of the grid, and from no other; and from what was asked
-        elsewhere, but for what others of the grid ask."""
+        elsewhere, but for what others of the grid ask: as much of it, drawn at random, as fits beside the
+        grid's own into ``MOST_CROSSED``."""
         arms = len(self.grid.arms)
         own = (rows[:, None] * arms + np.arange(arms)).ravel()
         others = len(self.grid) * arms + self.grid.others.of_queries(rows)
-        elsewhere = len(self.grid) * arms + len(self.grid.others) + self.grid.elsewhere.teaching(rows)
+        teaching = self.grid.elsewhere.teaching(rows)
+        drawn = np.random.default_rng(0).permutation(teaching)[: max(MOST_CROSSED - len(own), 0)]
+        elsewhere = len(self.grid) * arms + len(self.grid.others) + np.sort(drawn)
         cells = np.concatenate((own, others, elsewhere))
         return replace(self.rounds.take(cells), menu=_menu(self.grid, rows)).judged_on(arms)
 

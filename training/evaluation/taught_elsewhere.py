@@ -13,7 +13,6 @@ import numpy as np
 from router.errors import InvalidQuery
 from training.evaluation.elsewhere import Elsewhere, numbers
 from training.evaluation.grid import Grid, check_score, key_of, logged
-from training.folds import MOST_CROSSED
 
 Row: TypeAlias = Mapping[str, Any]
 Question: TypeAlias = tuple[str, str]
@@ -41,15 +40,15 @@ class Source:
 
 
 def taught_elsewhere(
-    grid: Grid, sources: Sequence[Source], correct_at: float, *, ignore_split: bool = False, seed: int = 0
+    grid: Grid, sources: Sequence[Source], correct_at: float, *, ignore_split: bool = False
 ) -> Grid:
     """The grid, to be learnt from together with what the models of its pool answered in other data sets: on
     questions that are not of their split=test (ignore_split: on all), their draws averaged.
 
     A model is the same where its name is, but for case and for what stands before the last slash. Left out is
-    what asks the same as several questions of the grid, and, drawn at random, what does not fit beside the
-    grid's own answers into ``MOST_CROSSED``. ``StoreError`` where a file cannot be read, ``InvalidQuery``
-    where a source has the name of the grid's own data set, or no answer by a model of the pool.
+    what asks the same as several questions of the grid. ``StoreError`` where a file cannot be read,
+    ``InvalidQuery`` where a source has the name of the grid's own data set, or no answer by a model of the
+    pool.
     """
     asked: dict[Question, Row] = {}
     cells: dict[tuple[Question, str], list[bool]] = defaultdict(list)
@@ -62,7 +61,7 @@ def taught_elsewhere(
             arm = f"{row['dataset']}: {row['model']}/{row['strategy']}"
             families[arm] = family
             cells[question, arm].append(row["score"] >= correct_at)
-    return replace(grid, elsewhere=_elsewhere(grid, asked, cells, families, seed))
+    return replace(grid, elsewhere=_elsewhere(grid, asked, cells, families))
 
 
 def _rows(source: Source, grid: Grid, ignore_split: bool) -> list[tuple[Row, str]]:
@@ -103,7 +102,6 @@ def _elsewhere(
     asked: Mapping[Question, Row],
     cells: Mapping[tuple[Question, str], Sequence[bool]],
     families: Mapping[str, str],
-    seed: int,
 ) -> Elsewhere:
     texts, keys = tuple(str(row["query"]) for row in asked.values()), tuple(map(key_of, asked.values()))
     number = numbers([*grid.texts, *texts], [*grid.keys, *keys])
@@ -114,7 +112,7 @@ def _elsewhere(
     one = [len({grid.keys[row] for row in rows}) <= 1 for rows in asking]
     place = {question: i for i, question in enumerate(asked)}
     arm_place = {arm: i for i, arm in enumerate(families)}
-    kept = _that_fit([cell for cell in cells if one[place[cell[0]]]], grid, seed)
+    kept = [cell for cell in cells if one[place[cell[0]]]]
     return Elsewhere(
         tuple(data_set for data_set, _ in asked),
         texts,
@@ -127,14 +125,6 @@ def _elsewhere(
         np.array([arm_place[arm] for _, arm in kept], np.int64),
         np.array([np.mean(cells[cell]) for cell in kept], np.float64),
     )
-
-
-def _that_fit(cells: Sequence[tuple[Question, str]], grid: Grid, seed: int) -> Sequence[tuple[Question, str]]:
-    """As many as there is room for, drawn at random."""
-    room = max(MOST_CROSSED - grid.reward.size, 0)
-    if len(cells) <= room:
-        return cells
-    return [cells[i] for i in np.sort(np.random.default_rng(seed).permutation(len(cells))[:room])]
 
 
 def _name(model: str) -> str:
