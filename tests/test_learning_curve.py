@@ -36,7 +36,7 @@ def test_a_perfect_judge_pays_for_what_it_asks_and_stops_at_what_is_right(tmp_pa
 
 
 def test_a_row_tells_all_that_its_columns_name(tmp_path: Path) -> None:
-    """As many cells as columns, the bounds too; who says of each arm what is right on average is calibrated."""
+    """As many cells as columns, of the bounds too; the mean of each arm is a calibrated thing to say."""
     grid = planted_grid(tmp_path)
     group = question_groups(grid)
     parts = split_parts(grid, group, 0)
